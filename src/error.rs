@@ -1,0 +1,145 @@
+//! Faults of the caller, found while a layer or a stack is built.
+
+use std::time::Duration;
+
+/// A setting that cannot work, told while a layer is built and before any delivery arrives.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A network is not written as `address/prefix`.
+    #[error("{text:?} is not a network: write an address and a prefix length, such as 192.0.2.0/24")]
+    InvalidNetwork {
+        /// What was given.
+        text: String,
+    },
+
+    /// A network has bits set beyond its prefix, so it is unclear which network was meant.
+    #[error("{text:?} has host bits set: write {network:?} for the network, or {host:?} for the one address")]
+    HostBitsSet {
+        /// What was given.
+        text: String,
+        /// The network it lies in.
+        network: String,
+        /// The single address.
+        host: String,
+    },
+
+    /// A signing secret is empty, or would be once its prefix and blanks are taken away.
+    #[error("the signing secret from {source_name} is empty: anybody could sign with it")]
+    EmptySecret {
+        /// Where it came from; never the secret.
+        source_name: String,
+    },
+
+    /// A signing secret is not in the form that the provider hands out.
+    #[error("the signing secret from {source_name} is not {expected}")]
+    MalformedSecret {
+        /// Where it came from; never the secret.
+        source_name: String,
+        /// The form that the provider hands out.
+        expected: &'static str,
+    },
+
+    /// An environment variable is missing or is not text.
+    #[error("the environment variable {name} is {fault}")]
+    Environment {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+
+    /// A secret's file cannot be read.
+    #[error("the file {path:?} cannot be read")]
+    File {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+
+    /// A header's name is not legal in HTTP.
+    #[error(
+        "{name:?} is not a header name: RFC 9110 allows letters, digits and !#$%&'*+-.^_`|~, and no space"
+    )]
+    InvalidHeaderName {
+        /// What was given.
+        name: String,
+    },
+
+    /// A setting must be greater than zero.
+    #[error("{setting} is 0: it must be at least 1")]
+    Zero {
+        /// Which one.
+        setting: &'static str,
+    },
+
+    /// The stack has no key to verify with.
+    #[error("no signing secret for {provider}: call .secret(..), .keys(..) or .key_source(..)")]
+    NoSecret {
+        /// The provider.
+        provider: String,
+    },
+
+    /// Completed claims are forgotten while the sender may still retry.
+    #[error(
+        "claims are kept for {keep:?}, but {provider} retries for {retries_for:?}: a late retry would run twice; keep \
+         them longer"
+    )]
+    RetentionTooShort {
+        /// The provider.
+        provider: String,
+        /// How long a completed claim is kept.
+        keep: Duration,
+        /// How long the sender retries.
+        retries_for: Duration,
+    },
+
+    /// An inline handler may take longer than the sender waits.
+    #[error("an inline handler may take {limit:?}, but {provider} gives up after {waits:?}")]
+    InlineLimitTooLong {
+        /// The provider.
+        provider: String,
+        /// The handler's time limit.
+        limit: Duration,
+        /// How long the sender waits.
+        waits: Duration,
+    },
+
+    /// A setting can lose deliveries of a sender that never sends again.
+    #[error(
+        "{provider} never retries, so {what} loses deliveries; use an inbox, or accept it with .may_lose()"
+    )]
+    WouldLose {
+        /// The provider.
+        provider: String,
+        /// The setting.
+        what: &'static str,
+    },
+
+    /// The provider signs the full URL, and a server behind proxies cannot know it.
+    #[error("{provider} signs the full URL: call .public_url(..) with the address that it sends to")]
+    NoPublicUrl {
+        /// The provider.
+        provider: String,
+    },
+
+    /// A public URL is not absolute.
+    #[error("{url:?} is not an absolute http or https URL")]
+    InvalidPublicUrl {
+        /// What was given.
+        url: String,
+    },
+
+    /// Two settings exclude each other.
+    #[error("{first} and {second} exclude each other: {reason}")]
+    Conflict {
+        /// One of them.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+}

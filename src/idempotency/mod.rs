@@ -1,0 +1,3 @@
+//! stub
+mod held;
+pub(crate) use held::{Claim, HeldClaim};

@@ -1,0 +1,416 @@
+//! Every cause for which a delivery is refused: its code, its status and when to come back.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+/// Why a delivery was refused.
+///
+/// A layer that refuses puts it into the response's extensions, for logs, metrics and
+/// [`RenderLayer`](crate::render::RenderLayer). The sender sees no more than [`status`](Self::status) and
+/// [`retry_after`](Self::retry_after): why a signature failed is for the receiver's logs alone.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Neither a peer address nor a trusted forwarding header tells who is asking.
+    #[error("client ip unknown: {hint}")]
+    ClientIpUnknown {
+        /// The call that is missing on the server.
+        hint: &'static str,
+    },
+    /// The client ip is in none of the allowed networks.
+    #[error("address {ip} is not in the allowlist")]
+    AddressNotAllowed {
+        /// The client ip.
+        ip: IpAddr,
+    },
+    /// The allowlist has never been loaded.
+    #[error("the allowlist has not been loaded yet")]
+    AllowlistNotLoaded,
+    /// The provider does not use this method.
+    #[error("method {method} is not used by the provider")]
+    MethodNotAllowed {
+        /// The method of the request.
+        method: Method,
+        /// The methods that the provider uses.
+        allow: Arc<[Method]>,
+    },
+    /// A quota is used up.
+    #[error("over the quota {quota}: come back in {retry_after:?}")]
+    OverQuota {
+        /// The quota's name.
+        quota: Arc<str>,
+        /// When the next request passes.
+        retry_after: Duration,
+        /// The `RateLimit` draft's fields, where they were asked for: `RateLimit-Policy` and `RateLimit`.
+        fields: Option<Box<[HeaderValue; 2]>>,
+    },
+    /// The body is larger than the limit.
+    #[error("the body is larger than {limit} bytes (declared: {declared:?})")]
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: u64,
+        /// The `Content-Length`, where it gave the body away.
+        declared: Option<u64>,
+    },
+    /// All bodies held at once have reached their budget.
+    #[error("the budget of {budget} bytes for all bodies is spent")]
+    BodyBudgetSpent {
+        /// The budget in bytes.
+        budget: u64,
+    },
+    /// The body came too slowly.
+    #[error("the body came too slowly: {received} bytes in {after:?}")]
+    BodyTooSlow {
+        /// Bytes received.
+        received: u64,
+        /// In how long.
+        after: Duration,
+    },
+    /// The body ended with an error.
+    #[error("the body broke off after {received} bytes")]
+    BodyBroken {
+        /// Bytes received.
+        received: u64,
+    },
+    /// The body is compressed, and decoding is off.
+    #[error("content coding {coding:?} is not accepted")]
+    ContentCoding {
+        /// The `Content-Encoding`, escaped and cut.
+        coding: String,
+    },
+    /// A header that the scheme needs is missing.
+    #[error("header {header} is missing")]
+    HeaderMissing {
+        /// Its name.
+        header: String,
+    },
+    /// A header that must be there once is there several times.
+    #[error("header {header} is repeated")]
+    HeaderRepeated {
+        /// Its name.
+        header: String,
+    },
+    /// The signature is not in the scheme's form.
+    #[error("the signature is malformed: {fault}")]
+    SignatureMalformed {
+        /// What is wrong with its form.
+        fault: &'static str,
+    },
+    /// More signatures than are tried.
+    #[error("{count} signatures, and at most {limit} are tried")]
+    TooManySignatures {
+        /// Signatures in the header.
+        count: usize,
+        /// How many are tried.
+        limit: usize,
+    },
+    /// No signature fits any valid key.
+    #[error("no signature fits any of {keys} valid keys")]
+    SignatureMismatch {
+        /// Keys that were valid at the time.
+        keys: usize,
+    },
+    /// A static token or bearer header does not hold the configured value.
+    #[error("header {header} does not hold the configured value")]
+    TokenMismatch {
+        /// Its name.
+        header: String,
+    },
+    /// No key is known for this request.
+    #[error("no key is known for this request")]
+    UnknownKey,
+    /// The timestamp is not in the scheme's form.
+    #[error("the timestamp is malformed: {fault}")]
+    TimestampMalformed {
+        /// What is wrong with its form.
+        fault: &'static str,
+    },
+    /// Well signed, but too long ago.
+    #[error("signed {age:?} ago, and at most {tolerance:?} are accepted")]
+    TimestampTooOld {
+        /// Its age.
+        age: Duration,
+        /// The largest accepted age.
+        tolerance: Duration,
+    },
+    /// Well signed, but in our future: no replay comes from the future, so it is our clock that is wrong.
+    #[error("signed {lead:?} in the future, and at most {tolerance:?} are accepted: is this clock right?")]
+    TimestampTooNew {
+        /// How far ahead.
+        lead: Duration,
+        /// The largest accepted lead.
+        tolerance: Duration,
+    },
+    /// Too old by a clock that is itself implausible.
+    #[error("signed {age:?} ago by a clock that is implausible: is this clock right?")]
+    ClockImplausible {
+        /// Its age by that clock.
+        age: Duration,
+    },
+    /// A verified delivery has an id that cannot be one.
+    #[error("the delivery id is malformed: {fault} ({length} bytes)")]
+    DeliveryIdMalformed {
+        /// What is wrong with it.
+        fault: &'static str,
+        /// Its length in bytes.
+        length: usize,
+    },
+    /// The key source could not answer.
+    #[error("the key source could not answer")]
+    KeySourceUnavailable,
+    /// A store refused, is down, or has no connection free.
+    #[error("the store is unavailable")]
+    StoreUnavailable,
+    /// A store took longer than its budget.
+    #[error("the store took longer than {budget:?}")]
+    StoreSlow {
+        /// Its budget.
+        budget: Duration,
+    },
+    /// It is not known whether the store has committed.
+    #[error("it is unknown whether the store has committed")]
+    StoreUncertain,
+    /// A store has no room.
+    #[error("the store is full")]
+    StoreFull,
+    /// As many claims are in flight as the store may hold.
+    #[error("{limit} claims are in flight, and no more may be")]
+    TooManyClaims {
+        /// How many it may hold.
+        limit: usize,
+    },
+    /// A store failed so often that it is left alone for a while.
+    #[error("the store is left alone for another {remaining:?}")]
+    CircuitOpen {
+        /// For how long.
+        remaining: Duration,
+    },
+    /// The same delivery is being processed.
+    #[error("the same delivery is being processed")]
+    InFlight,
+    /// API mode: no `Idempotency-Key`.
+    #[error("the Idempotency-Key header is missing")]
+    IdempotencyKeyMissing,
+    /// API mode: the `Idempotency-Key` is not a structured-field string of 1 to 128 printable characters.
+    #[error("the Idempotency-Key header is malformed")]
+    IdempotencyKeyMalformed,
+    /// API mode: the first request with this key is being processed.
+    #[error("the first request with this Idempotency-Key is being processed")]
+    IdempotencyKeyInFlight,
+    /// API mode: the key was used for another payload.
+    #[error("this Idempotency-Key was used for another payload")]
+    IdempotencyKeyReused,
+    /// As many deliveries are acknowledged and unprocessed as may be.
+    #[error("{limit} acknowledged deliveries wait already")]
+    TooManyWaiting {
+        /// How many may wait.
+        limit: usize,
+    },
+    /// The process is shutting down.
+    #[error("shutting down")]
+    Draining,
+    /// The handler panicked.
+    #[error("the handler panicked")]
+    HandlerPanicked,
+    /// The handler took longer than its time limit.
+    #[error("the handler took longer than {limit:?}")]
+    HandlerTooSlow {
+        /// Its time limit.
+        limit: Duration,
+    },
+    /// A gRPC request that is not one plain unary message.
+    #[error("only unary, uncompressed gRPC requests are accepted: {fault}")]
+    GrpcUnsupported {
+        /// What it is instead.
+        fault: &'static str,
+    },
+}
+
+/// What the sender is told about the cause, and no more.
+struct Answer {
+    code: &'static str,
+    status: StatusCode,
+    retry_after: Option<RetryAfter>,
+}
+
+#[derive(Clone, Copy)]
+enum RetryAfter {
+    Exactly(Duration),
+    /// Spread over ± 50 %, so that senders that failed together do not come back together.
+    Around(Duration),
+}
+
+const fn final_answer(code: &'static str, status: StatusCode) -> Answer {
+    Answer { code, status, retry_after: None }
+}
+
+const fn come_back(code: &'static str, seconds: u64) -> Answer {
+    let retry_after = Some(RetryAfter::Exactly(Duration::from_secs(seconds)));
+    Answer { code, status: StatusCode::SERVICE_UNAVAILABLE, retry_after }
+}
+
+impl Rejection {
+    fn answer(&self) -> Answer {
+        use StatusCode as S;
+        match self {
+            Self::ClientIpUnknown { .. } => come_back("client-ip-unknown", 30),
+            Self::AddressNotAllowed { .. } => final_answer("address-not-allowed", S::FORBIDDEN),
+            Self::AllowlistNotLoaded => come_back("allowlist-not-loaded", 30),
+            Self::MethodNotAllowed { .. } => final_answer("method-not-allowed", S::METHOD_NOT_ALLOWED),
+            Self::OverQuota { retry_after, .. } => Answer {
+                code: "over-quota",
+                status: S::TOO_MANY_REQUESTS,
+                retry_after: Some(RetryAfter::Exactly(*retry_after)),
+            },
+            Self::BodyTooLarge { .. } => final_answer("body-too-large", S::PAYLOAD_TOO_LARGE),
+            Self::BodyBudgetSpent { .. } => come_back("body-budget-spent", 10),
+            Self::BodyTooSlow { .. } => come_back("body-too-slow", 10),
+            Self::BodyBroken { .. } => final_answer("body-broken", S::BAD_REQUEST),
+            Self::ContentCoding { .. } => final_answer("content-coding", S::UNSUPPORTED_MEDIA_TYPE),
+            Self::HeaderMissing { .. }
+            | Self::HeaderRepeated { .. }
+            | Self::SignatureMalformed { .. }
+            | Self::TooManySignatures { .. }
+            | Self::SignatureMismatch { .. }
+            | Self::TokenMismatch { .. }
+            | Self::UnknownKey
+            | Self::TimestampMalformed { .. }
+            | Self::TimestampTooOld { .. } => final_answer(self.authentication_code(), S::UNAUTHORIZED),
+            Self::TimestampTooNew { .. } => come_back("timestamp-too-new", 60),
+            Self::ClockImplausible { .. } => come_back("clock-implausible", 60),
+            Self::DeliveryIdMalformed { .. } => final_answer("delivery-id-malformed", S::BAD_REQUEST),
+            Self::KeySourceUnavailable => come_back("key-source-unavailable", 60),
+            Self::StoreUnavailable => Answer {
+                code: "store-unavailable",
+                status: S::SERVICE_UNAVAILABLE,
+                retry_after: Some(RetryAfter::Around(Duration::from_secs(30))),
+            },
+            Self::StoreSlow { .. } => come_back("store-slow", 10),
+            Self::StoreUncertain => come_back("store-uncertain", 5),
+            Self::StoreFull => come_back("store-full", 300),
+            Self::TooManyClaims { .. } => come_back("too-many-claims", 10),
+            Self::CircuitOpen { remaining } => Answer {
+                code: "circuit-open",
+                status: S::SERVICE_UNAVAILABLE,
+                retry_after: Some(RetryAfter::Exactly(*remaining)),
+            },
+            Self::InFlight => come_back("in-flight", 2),
+            Self::IdempotencyKeyMissing => final_answer("idempotency-key-missing", S::BAD_REQUEST),
+            Self::IdempotencyKeyMalformed => final_answer("idempotency-key-malformed", S::BAD_REQUEST),
+            Self::IdempotencyKeyInFlight => final_answer("idempotency-key-in-flight", S::CONFLICT),
+            Self::IdempotencyKeyReused => final_answer("idempotency-key-reused", S::UNPROCESSABLE_ENTITY),
+            Self::TooManyWaiting { .. } => come_back("too-many-waiting", 10),
+            Self::Draining => come_back("draining", 2),
+            Self::HandlerPanicked => final_answer("handler-panicked", S::INTERNAL_SERVER_ERROR),
+            Self::HandlerTooSlow { .. } => come_back("handler-too-slow", 5),
+            Self::GrpcUnsupported { .. } => final_answer("grpc-unsupported", S::NOT_IMPLEMENTED),
+        }
+    }
+
+    fn authentication_code(&self) -> &'static str {
+        match self {
+            Self::HeaderMissing { .. } => "header-missing",
+            Self::HeaderRepeated { .. } => "header-repeated",
+            Self::SignatureMalformed { .. } => "signature-malformed",
+            Self::TooManySignatures { .. } => "too-many-signatures",
+            Self::SignatureMismatch { .. } => "signature-mismatch",
+            Self::TokenMismatch { .. } => "token-mismatch",
+            Self::UnknownKey => "unknown-key",
+            Self::TimestampMalformed { .. } => "timestamp-malformed",
+            _ => "timestamp-too-old",
+        }
+    }
+
+    /// A stable name of the cause for logs and metrics, such as `signature-mismatch`.
+    pub fn code(&self) -> &'static str {
+        self.answer().code
+    }
+
+    /// The status that the sender gets.
+    pub fn status(&self) -> StatusCode {
+        self.answer().status
+    }
+
+    /// When the sender should come back, where coming back can help.
+    ///
+    /// Where many senders fail together the time is spread at random, so each call may answer another one.
+    pub fn retry_after(&self) -> Option<Duration> {
+        Some(match self.answer().retry_after? {
+            RetryAfter::Exactly(wait) => wait,
+            RetryAfter::Around(wait) => wait.mul_f64(0.5 + fastrand::f64()),
+        })
+    }
+
+    /// Whether the cause lies with the receiver or will pass, so that the same delivery may succeed later.
+    pub fn is_temporary(&self) -> bool {
+        let status = self.status();
+        status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+    }
+
+    /// The refusal as a response: status, `Retry-After` and what the status demands, an empty body, and the
+    /// cause in the extensions.
+    pub fn into_response<B: RefusalBody>(self) -> Response<B> {
+        self.log();
+        let mut response = Response::new(B::default());
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        if let Some(wait) = self.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        match &self {
+            Self::MethodNotAllowed { allow, .. } => {
+                let names: Vec<&str> = allow.iter().map(Method::as_str).collect();
+                if let Ok(value) = HeaderValue::try_from(names.join(", ")) {
+                    headers.insert(header::ALLOW, value);
+                }
+            }
+            Self::ContentCoding { .. } => {
+                headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            }
+            Self::BodyTooSlow { .. } => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Self::OverQuota { fields: Some(fields), .. } => {
+                let [policy, left] = fields.as_ref().clone();
+                headers.insert("ratelimit-policy", policy);
+                headers.insert("ratelimit", left);
+            }
+            _ if self.status() == StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Webhook-Signature"));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    fn log(&self) {
+        let (code, status) = (self.code(), self.status().as_u16());
+        if matches!(self, Self::StoreFull) {
+            tracing::error!(code, status, reason = %self, "delivery refused");
+        } else if self.status().is_server_error() {
+            tracing::warn!(code, status, reason = %self, "delivery refused");
+        } else {
+            tracing::info!(code, status, reason = %self, "delivery refused");
+        }
+    }
+}
+
+/// Whole seconds, rounded up and at least one: a sender told to come back too early is refused again.
+pub(crate) fn whole_seconds(wait: Duration) -> u64 {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    seconds.max(1)
+}
+
+/// A response body that can be empty, so that a layer can refuse.
+///
+/// Every body with a [`Default`] is one.
+#[diagnostic::on_unimplemented(
+    message = "a webhook layer cannot refuse with the response body `{Self}`, because it has no empty value",
+    note = "put this layer outside of the one that makes `{Self}`, or map the response body to one with a `Default`"
+)]
+pub trait RefusalBody: Default {}
+
+#[diagnostic::do_not_recommend]
+impl<B: Default> RefusalBody for B {}
