@@ -1,0 +1,8 @@
+use order::{handler, serve_any, verify};
+use tower::ServiceBuilder;
+use tower_webhook::idempotency::{IdempotencyLayer, MemoryClaims};
+
+fn main() {
+    let claims = IdempotencyLayer::new(MemoryClaims::default());
+    serve_any(ServiceBuilder::new().layer(verify()).layer(claims.clone()).layer(claims).service_fn(handler));
+}

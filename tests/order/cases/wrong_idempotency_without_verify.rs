@@ -1,0 +1,7 @@
+use order::{handler, serve_any};
+use tower::ServiceBuilder;
+use tower_webhook::idempotency::{IdempotencyLayer, MemoryClaims};
+
+fn main() {
+    serve_any(ServiceBuilder::new().layer(IdempotencyLayer::new(MemoryClaims::default())).service_fn(handler));
+}
