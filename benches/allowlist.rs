@@ -2,6 +2,9 @@
 //!
 //! Addresses are drawn beforehand and in no order, so that neither the caches nor the branch predictor know the next.
 
+#![expect(clippy::print_stdout, reason = "the figures are what it is for")]
+#![expect(unreachable_pub, reason = "each benchmark is a crate of its own that shares `support`")]
+
 mod support;
 
 use std::{

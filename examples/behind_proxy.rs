@@ -7,6 +7,8 @@
 //! cargo run --example behind_proxy --features axum
 //! ```
 
+#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+
 use std::{error::Error, net::SocketAddr};
 
 use axum::{Router, routing::post};
