@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use tower_layer::Layer;
 
 use super::{AllowlistHandle, Networks, handle::checked, service::Allowlist};
@@ -47,7 +49,7 @@ impl AllowlistLayer {
     }
 
     /// The networks as they are now; `None` while none were loaded.
-    pub fn networks(&self) -> Option<std::sync::Arc<Networks>> {
+    pub fn networks(&self) -> Option<Arc<Networks>> {
         self.gate.gate().handle().networks()
     }
 }

@@ -168,6 +168,16 @@ mod tests {
     }
 
     #[test]
+    fn a_mapped_peer_is_the_ipv4_address_whether_it_is_trusted_or_not() {
+        let trusted = Networks::new(["10.0.0.0/8"]).unwrap();
+        let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static("203.0.113.7"))]);
+        for (peer, ip) in [("::ffff:10.0.0.1", "203.0.113.7"), ("::ffff:192.0.2.1", "192.0.2.1")] {
+            let found = client(peer.parse().unwrap(), &headers, Header::XForwardedFor, &trusted);
+            assert_eq!(found, Ok(ip.parse().unwrap()), "{peer}");
+        }
+    }
+
+    #[test]
     fn an_entry_that_names_nobody_ends_it_without_a_client() {
         for (lines, why) in [
             (&["52.6.0.1, unknown"][..], Unresolved::Hidden),

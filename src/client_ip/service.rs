@@ -54,7 +54,6 @@ impl<B> Gate<B> for Resolver {
         let extensions = request.extensions_mut();
         match found {
             Ok(ip) => {
-                extensions.remove::<Unknown>();
                 extensions.insert(ClientIp(ip));
             }
             Err(unknown) => {

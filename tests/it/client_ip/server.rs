@@ -1,6 +1,6 @@
 //! Over TCP and over a unix socket, with the peer address that the server itself knows.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -12,8 +12,7 @@ use tokio::{
 };
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 use tower_webhook::{
-    ClientIp, Rejection,
-    allowlist::AllowlistLayer,
+    ClientIp,
     client_ip::{ClientIpLayer, PeerAddr},
 };
 
@@ -75,7 +74,10 @@ async fn a_hyper_server_tells_the_peer_by_our_own_extension() {
 
 #[cfg(feature = "axum")]
 mod on_axum {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use axum::{Router, extract::connect_info::MockConnectInfo, routing::get as on_get};
+    use tower_webhook::allowlist::AllowlistLayer;
 
     use super::*;
     use crate::support::net::Log;
@@ -166,6 +168,19 @@ mod on_axum {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     }
 
+    #[test]
+    fn our_own_extension_wins_over_axum_s_and_a_real_peer_over_a_mocked_one() {
+        let of = |request: &Request<()>| tower_webhook::client_ip::of(request.extensions()).unwrap();
+        let peer = |last: u8| SocketAddr::from(([192, 0, 2, last], 40_000));
+        let mut request = Request::new(());
+        request.extensions_mut().insert(MockConnectInfo(peer(3)));
+        assert_eq!(of(&request), peer(3).ip());
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer(2)));
+        assert_eq!(of(&request), peer(2).ip());
+        request.extensions_mut().insert(PeerAddr(peer(1)));
+        assert_eq!(of(&request), peer(1).ip());
+    }
+
     #[tokio::test]
     async fn a_mocked_peer_is_read_as_axum_reads_it() {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
@@ -176,16 +191,77 @@ mod on_axum {
 }
 
 #[cfg(feature = "tonic")]
-#[test]
-fn the_peer_of_a_tonic_server_is_read() {
-    use tonic::transport::server::TcpConnectInfo;
+mod on_tonic {
+    use std::{
+        convert::Infallible,
+        future::{Ready, ready},
+        task::{Context, Poll},
+    };
 
-    let mut request = Request::new(());
-    let remote_addr = Some(SocketAddr::from(([203, 0, 113, 7], 40_000)));
-    request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr });
-    assert_eq!(tower_webhook::client_ip::of(request.extensions()), Ok([203, 0, 113, 7].into()));
+    use hyper_util::rt::TokioExecutor;
+    use tonic::{
+        body::Body,
+        server::NamedService,
+        transport::{
+            Server,
+            server::{TcpConnectInfo, TcpIncoming},
+        },
+    };
+    use tower_webhook::{Rejection, client_ip};
 
-    request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr: None });
-    let unknown = tower_webhook::client_ip::of(request.extensions());
-    assert!(matches!(unknown, Err(Rejection::ClientIpUnknown { .. })));
+    use super::*;
+
+    /// Answers with the client ip in a header.
+    #[derive(Clone)]
+    struct Echo;
+
+    impl NamedService for Echo {
+        const NAME: &'static str = "test.Echo";
+    }
+
+    impl tower::Service<Request<Body>> for Echo {
+        type Response = Response<Body>;
+        type Error = Infallible;
+        type Future = Ready<Result<Response<Body>, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            let ip = client_ip::of(request.extensions()).map_or("unknown".to_owned(), |ip| ip.to_string());
+            let mut response = Response::new(Body::empty());
+            response.headers_mut().insert("client-ip", ip.parse().unwrap());
+            ready(Ok(response))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_peer_of_a_tonic_server_is_known() {
+        let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = incoming.local_addr().unwrap();
+        let layer = ClientIpLayer::behind(["127.0.0.1"]).unwrap();
+        let server = Server::builder().layer(layer).add_service(Echo);
+        tokio::spawn(server.serve_with_incoming(incoming));
+
+        let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        for (list, ip) in [(None, "127.0.0.1"), (Some("52.6.0.1, 203.0.113.7"), "203.0.113.7")] {
+            let mut request = Request::post(format!("http://{address}/test.Echo/Get"));
+            if let Some(list) = list {
+                request = request.header(XFF, list);
+            }
+            let response = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+            assert_eq!(response.headers()["client-ip"], ip);
+        }
+    }
+
+    #[test]
+    fn a_tonic_connection_without_a_remote_address_leaves_the_client_unknown() {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr: None });
+        assert!(matches!(client_ip::of(request.extensions()), Err(Rejection::ClientIpUnknown { .. })));
+    }
 }
