@@ -57,6 +57,8 @@
 mod answer;
 mod attempts;
 mod backoff;
+#[cfg(test)]
+mod claims;
 mod drain;
 mod layer;
 mod service;
