@@ -91,6 +91,13 @@ pub enum ConfigError {
         setting: &'static str,
     },
 
+    /// An acknowledgement must tell the sender that its delivery has arrived.
+    #[error("{status} is not an acknowledgement: senders take 200 to 299 alone for one")]
+    AcknowledgementStatus {
+        /// What was given.
+        status: http::StatusCode,
+    },
+
     /// The stack has no key to verify with.
     #[error("no signing secret for {provider}: call .secret(..), .keys(..) or .key_source(..)")]
     NoSecret {

@@ -1,0 +1,5 @@
+//! Acknowledged deliveries: what the sender gets, and what becomes of them.
+
+mod bounds;
+mod retries;
+mod support;
