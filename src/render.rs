@@ -13,7 +13,7 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
-//! let service = RenderLayer::problem_json().layer(service_fn(|request: Request<&str>| async move {
+//! let service = RenderLayer::problem_json().layer(service_fn(|request: Request<&'static str>| async move {
 //!     match *request.body() {
 //!         "honest" => Ok(Response::new(Empty::<Bytes>::new())),
 //!         _ => Ok::<_, std::convert::Infallible>(Rejection::Draining.into_response()),
