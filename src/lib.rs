@@ -12,6 +12,7 @@ pub mod delivery;
 mod detach;
 pub mod error;
 pub mod gate;
+pub mod grpc;
 pub mod idempotency;
 pub mod provider;
 pub mod rate_limit;

@@ -45,7 +45,7 @@ use pin_project::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{ack::is_grpc, body::ResponseBody, rejection::Rejection};
+use crate::{body::ResponseBody, grpc::is_grpc, rejection::Rejection};
 
 /// What a closure of [`RenderLayer::with`] is told of the request that was refused.
 #[derive(Debug, Clone)]

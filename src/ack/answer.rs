@@ -1,22 +1,9 @@
 //! The acknowledgement: what the sender is told before its delivery is processed.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::{body::ResponseBody, delivery::Delivery, error::ConfigError, store::Answer};
-
-/// One message of no bytes: not compressed, and a length of zero.
-const EMPTY_GRPC_MESSAGE: &[u8] = &[0; 5];
-
-const GRPC: &str = "application/grpc";
-
-/// Whether these are the headers of a gRPC request.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|value| {
-        let value = value.as_bytes();
-        value.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC.as_bytes()))
-    })
-}
+use crate::{body::ResponseBody, delivery::Delivery, error::ConfigError, grpc, store::Answer};
 
 /// Status, content type and body of every acknowledgement of a layer.
 #[derive(Debug, Clone)]
@@ -56,17 +43,17 @@ impl Acknowledgement {
     }
 
     /// What duplicates are told.
-    pub(super) fn answer(&self, delivery: &Delivery, grpc: bool) -> Answer {
-        if grpc {
-            return Answer { status: StatusCode::OK, body: Some(Bytes::from_static(EMPTY_GRPC_MESSAGE)) };
+    pub(super) fn answer(&self, delivery: &Delivery, to_grpc: bool) -> Answer {
+        if to_grpc {
+            return Answer { status: StatusCode::OK, body: Some(Bytes::from_static(grpc::EMPTY_MESSAGE)) };
         }
         let meant = delivery.provider().answer_carries_meaning(delivery.event_type());
         Answer { status: self.status, body: (meant && self.has_body()).then(|| self.body.clone()) }
     }
 
-    pub(super) fn response<R>(&self, grpc: bool) -> Response<ResponseBody<R>> {
-        if grpc {
-            return grpc_response();
+    pub(super) fn response<R>(&self, to_grpc: bool) -> Response<ResponseBody<R>> {
+        if to_grpc {
+            return grpc::answer(Bytes::from_static(grpc::EMPTY_MESSAGE));
         }
         let mut response = Response::new(ResponseBody::default());
         *response.status_mut() = self.status;
@@ -75,33 +62,5 @@ impl Acknowledgement {
             *response.body_mut() = ResponseBody::full(self.body.clone());
         }
         response
-    }
-}
-
-fn grpc_response<R>() -> Response<ResponseBody<R>> {
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", HeaderValue::from_static("0"));
-    let mut response = Response::new(ResponseBody::with_trailers(EMPTY_GRPC_MESSAGE, trailers));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of_type(content_type: &str) -> HeaderMap {
-        HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::try_from(content_type).unwrap())])
-    }
-
-    #[test]
-    fn grpc_is_told_by_its_content_type() {
-        for grpc in ["application/grpc", "application/grpc+proto", "Application/gRPC"] {
-            assert!(is_grpc(&of_type(grpc)), "{grpc}");
-        }
-        for other in ["", "application/json", "application/grp", "text/plain; application/grpc"] {
-            assert!(!is_grpc(&of_type(other)), "{other}");
-        }
-        assert!(!is_grpc(&HeaderMap::new()));
     }
 }

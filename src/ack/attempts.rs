@@ -27,6 +27,7 @@ use super::{
 use crate::{
     clock::Moment,
     delivery::{Acknowledged, Delivery, Verified},
+    grpc,
     idempotency::Claim,
     store::{Answer, Settled},
 };
@@ -226,8 +227,7 @@ fn judge(status: StatusCode, headers: &HeaderMap, shared: &Shared) -> Attempt {
     let settings = &shared.settings;
     let asked = backoff::retry_after(headers, settings.clock.wall());
     // A gRPC failure is an HTTP success.
-    let grpc = headers.get("grpc-status").and_then(|code| code.to_str().ok()?.parse().ok());
-    if let Some(code) = grpc.filter(|code| *code != 0) {
+    if let Some(code) = grpc::status(headers).filter(|code| *code != 0) {
         const UNIMPLEMENTED: u32 = 12;
         let verdict = if code == UNIMPLEMENTED { Verdict::NotRouted } else { Verdict::Failed };
         return Attempt { outcome: Outcome::AnsweredGrpc(code), verdict, asked };

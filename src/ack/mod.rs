@@ -63,7 +63,6 @@ mod drain;
 mod layer;
 mod service;
 
-pub(crate) use answer::is_grpc;
 pub use attempts::{GivenUp, Outcome};
 pub use backoff::Backoff;
 pub use drain::DrainReport;

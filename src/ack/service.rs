@@ -14,11 +14,12 @@ use http::{Request, Response};
 use tower_service::Service;
 use tracing::Instrument;
 
-use super::{answer::is_grpc, attempts::Job, layer::Shared};
+use super::{attempts::Job, layer::Shared};
 use crate::{
     body::ResponseBody,
     delivery::{Acknowledged, Claimed, Fresh, Verified},
     detach::RunToCompletion,
+    grpc::is_grpc,
     idempotency::Claim,
     rejection::Rejection,
     store::Settled,

@@ -17,9 +17,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer, compression::CompressionLayer, decompression::RequestDecompressionLayer,
     limit::RequestBodyLimitLayer, timeout::TimeoutLayer, trace::TraceLayer,
 };
-use tower_webhook::{
-    Rejection, ack::AckLayer, idempotency::MemoryClaims, stack::WebhookLayer,
-};
+use tower_webhook::{Rejection, ack::AckLayer, idempotency::MemoryClaims, stack::WebhookLayer};
 
 use super::support::github;
 
@@ -87,7 +85,8 @@ async fn on_a_whole_router_it_answers_for_paths_that_nobody_handles() {
         let _ = lost.send(given_up.attempts);
         std::future::ready(())
     });
-    let webhook = github::webhook().idempotent(MemoryClaims::default()).acknowledge(ack).may_lose().build().unwrap();
+    let webhook =
+        github::webhook().idempotent(MemoryClaims::default()).acknowledge(ack).may_lose().build().unwrap();
     let acknowledging = Router::new().route("/hook", post(count)).layer(webhook).with_state(Runs::default());
     assert_eq!(send(&acknowledging, github::delivery("/hokk", "1", "{}")).await.status(), StatusCode::OK);
     assert_eq!(heard.recv().await, Some(1));
@@ -100,16 +99,23 @@ async fn nested_routers_are_protected_where_they_hang() {
     let app = Router::new().nest("/hooks", hooks).with_state(counter.clone());
 
     assert_eq!(send(&app, github::delivery("/hooks/github", "1", "{}")).await.status(), StatusCode::OK);
-    assert_eq!(send(&app, github::delivery("/hooks/gitlab", "2", "{}")).await.status(), StatusCode::NOT_FOUND);
-    assert_eq!(send(&app, github::forged("/hooks/github", "3", "{}")).await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        send(&app, github::delivery("/hooks/gitlab", "2", "{}")).await.status(),
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        send(&app, github::forged("/hooks/github", "3", "{}")).await.status(),
+        StatusCode::UNAUTHORIZED
+    );
     assert_eq!(runs(&counter), 1);
 }
 
 #[tokio::test]
 async fn as_a_route_service_the_stack_itself_answers_405() {
     let counter = Runs::default();
-    let service =
-        ServiceBuilder::new().layer(stack()).service(post(count).with_state::<std::convert::Infallible>(counter.clone()));
+    let service = ServiceBuilder::new()
+        .layer(stack())
+        .service(post(count).with_state::<std::convert::Infallible>(counter.clone()));
     let app: Router = Router::new().route_service("/hook", service);
 
     assert_eq!(send(&app, github::delivery("/hook", "1", "{}")).await.status(), StatusCode::OK);

@@ -92,7 +92,8 @@ async fn send(client: &mut Grpc<Channel>, request: Request<CallEnded>) -> Result
 
 #[tokio::test]
 async fn refusals_arrive_as_grpc_statuses() {
-    let mut client = client(webhook().quota_per_ip(Quota::per_hour(4)).idempotent(MemoryClaims::default())).await;
+    let mut client =
+        client(webhook().quota_per_ip(Quota::per_hour(4)).idempotent(MemoryClaims::default())).await;
     let valid = || signed("msg_1", &call("a"), framed(&call("a")));
     assert_eq!(send(&mut client, valid()).await, Ok(Received { received: true }));
     assert_eq!(send(&mut client, Request::new(call("a"))).await, Err(Code::Unauthenticated));

@@ -1,5 +1,5 @@
 //! What several modules' tests share.
 
-pub(crate) mod net;
 pub(crate) mod github;
+pub(crate) mod net;
 pub(crate) mod server;
