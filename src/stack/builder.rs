@@ -131,8 +131,7 @@ impl Webhook {
 
     /// What one client address may send, verified or not.
     pub fn quota_per_ip(self, quota: Quota) -> Self {
-        let faultless = quota.check().map(|()| RateLimitLayer::per_client_ip(quota));
-        self.taking(faultless, Self::rate_limit_per_ip)
+        self.taking(RateLimitLayer::per_client_ip(quota).checked(), Self::rate_limit_per_ip)
     }
 
     /// The same with a limiter of its own settings.
@@ -144,8 +143,7 @@ impl Webhook {
     /// What one tenant of the endpoint may send, or the endpoint where it has none, counted after verification so that
     /// junk cannot use it up.
     pub fn quota(self, quota: Quota) -> Self {
-        let faultless = quota.check().map(|()| RateLimitLayer::per_tenant(quota));
-        self.taking(faultless, Self::rate_limit)
+        self.taking(RateLimitLayer::per_tenant(quota).checked(), Self::rate_limit)
     }
 
     /// The same with a limiter of its own settings.
