@@ -274,9 +274,9 @@ mod tests {
             take(&buckets, rate, key, key * SECOND / 10_000);
             largest = largest.max(held(&buckets));
         }
-        let (held, heap, capacity) = entries(&buckets);
+        let (buckets_held, heap, capacity) = entries(&buckets);
         assert!(largest <= 10_000, "{largest}");
-        assert_eq!((held, heap), (held(&buckets), held(&buckets)));
+        assert_eq!((buckets_held, heap), (held(&buckets), held(&buckets)));
         assert!(capacity <= 40_000, "room for {capacity}");
     }
 

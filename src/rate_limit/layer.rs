@@ -175,10 +175,15 @@ impl<K> RateLimitLayer<K> {
 
     /// How many keys have a count of their own at present, for metrics.
     pub fn keys_held(&self) -> usize {
-        self.gate().gate().keys_held()
+        self.gate().keys_held()
     }
 
-    fn gate(&self) -> &GateLayer<RateLimit<K>> {
+    /// The check itself, which every service of this layer and its clones shares.
+    pub fn gate(&self) -> &Arc<RateLimit<K>> {
+        self.shared().gate()
+    }
+
+    fn shared(&self) -> &GateLayer<RateLimit<K>> {
         self.gate.get_or_init(|| GateLayer::new(RateLimit::new(Arc::clone(&self.key), &self.settings)))
     }
 }
@@ -202,6 +207,6 @@ impl<S, K> Layer<S> for RateLimitLayer<K> {
     type Service = GateService<S, RateLimit<K>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        self.gate().layer(inner)
+        self.shared().layer(inner)
     }
 }
