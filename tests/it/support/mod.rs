@@ -3,3 +3,4 @@
 pub(crate) mod github;
 pub(crate) mod net;
 pub(crate) mod server;
+pub mod quota;
