@@ -95,3 +95,18 @@ pub const FORWARDED_HOPS: usize = 32;
 
 /// Bytes of a forwarding header that are read, from its end: what servers commonly allow for one header.
 pub const FORWARDED_BYTES: usize = 8 * 1024;
+
+/// After the time of day has jumped, deliveries that it makes too old are sent back rather than refused for so long.
+pub const CLOCK_DOUBT: Duration = Duration::from_secs(10 * 60);
+
+/// No honest clock shows an earlier time, counted from the Unix epoch: the start of 2025, before this crate was begun.
+pub const EARLIEST_WALL: Duration = Duration::from_secs(1_735_689_600);
+
+/// Requests in flight on one HTTP/2 connection: what a sender needs, and no more than one client should hold.
+pub const HTTP2_STREAMS: u32 = 128;
+
+/// An idle HTTP/2 connection is asked for a sign of life so often.
+pub const HTTP2_PING: Duration = Duration::from_secs(20);
+
+/// Bytes of a request's head: twice what the longest signed headers need.
+pub const HEADER_BYTES: u32 = 16 * 1024;
