@@ -46,7 +46,7 @@
 //!
 //! let service = ServiceBuilder::new()
 //!     .layer(RateLimitLayer::per_tenant(Quota::per_minute(600)))
-//!     .service(service_fn(async |_| Ok::<_, std::convert::Infallible>(Response::new(String::new()))));
+//!     .service(service_fn(async |_: Request<String>| Ok::<_, std::convert::Infallible>(Response::new(String::new()))));
 //! let answer = service.oneshot(Request::new(String::new()));
 //! ```
 //!

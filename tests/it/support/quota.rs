@@ -26,11 +26,11 @@ pub fn clock() -> ManualClock {
 }
 
 pub fn from(ip: &str) -> Request<Body> {
-    from_ip(ip.parse().unwrap())
+    from_ip(ip.parse().expect("an address"))
 }
 
 pub fn from_ip(ip: IpAddr) -> Request<Body> {
-    Request::builder().extension(ClientIp(ip)).body(Body::new()).unwrap()
+    Request::builder().extension(ClientIp(ip)).body(Body::new()).expect("a request")
 }
 
 /// A verified delivery of this tenant at this endpoint.
@@ -92,5 +92,6 @@ where
 }
 
 pub fn retry_after(response: &Response<Body>) -> u64 {
-    response.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap()
+    let text = response.headers()[RETRY_AFTER].to_str().expect("text");
+    text.parse().expect("whole seconds")
 }
