@@ -110,3 +110,15 @@ pub const HTTP2_PING: Duration = Duration::from_secs(20);
 
 /// Bytes of a request's head: twice what the longest signed headers need.
 pub const HEADER_BYTES: u32 = 16 * 1024;
+
+/// How long a tenant's keys are used before their source is asked again: a rotation is seen within it.
+pub const KEYS_KEPT: Duration = Duration::from_secs(5 * 60);
+
+/// How long it is remembered that a tenant has no keys: short, since a new tenant waits for it.
+pub const NO_KEYS_KEPT: Duration = Duration::from_secs(30);
+
+/// Tenants whose keys are kept at once.
+pub const TENANTS_KEPT: usize = 10_000;
+
+/// Names without keys that are remembered at once.
+pub const NO_TENANTS_KEPT: usize = 1_000;

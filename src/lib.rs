@@ -27,3 +27,4 @@ pub use delivery::{ClientIp, Delivery, DeliveryId, Endpoint, Tenant, Verified};
 pub use error::ConfigError;
 pub use provider::Provider;
 pub use rejection::Rejection;
+pub use verify::SigningSecret;

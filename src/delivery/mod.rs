@@ -90,6 +90,11 @@ impl DeliveryId {
             .then_some(Self { text, origin })
     }
 
+    /// The id of a delivery whose provider sends none, from a digest of what it signs.
+    pub(crate) fn derived(digest: &[u8; 32]) -> Self {
+        Self { text: hex::encode(digest).into(), origin: IdOrigin::Derived }
+    }
+
     /// The id's text.
     pub fn as_str(&self) -> &str {
         &self.text

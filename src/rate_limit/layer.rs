@@ -136,7 +136,7 @@ impl<K> RateLimitLayer<K> {
         Ok(self.afresh())
     }
 
-    /// Keeps a count for at most so many keys ([`defaults::QUOTA_KEYS`] otherwise), in at most about 90 bytes
+    /// Keeps a count for at most so many keys ([`defaults::QUOTA_KEYS`] otherwise), in 60 to 110 bytes
     /// each. While all of them are in use, new keys share one quota.
     ///
     /// # Errors

@@ -41,13 +41,17 @@
 //!
 //! ```compile_fail,E0277
 //! use http::{Request, Response};
-//! use tower::{ServiceBuilder, ServiceExt, service_fn};
+//! use tower::{ServiceBuilder, ServiceExt};
 //! use tower_webhook::rate_limit::{Quota, RateLimitLayer};
+//!
+//! async fn handle(_: Request<String>) -> Result<Response<String>, std::convert::Infallible> {
+//!     Ok(Response::default())
+//! }
 //!
 //! let service = ServiceBuilder::new()
 //!     .layer(RateLimitLayer::per_tenant(Quota::per_minute(600)))
-//!     .service(service_fn(async |_| Ok::<_, std::convert::Infallible>(Response::new(String::new()))));
-//! let answer = service.oneshot(Request::new(String::new()));
+//!     .service_fn(handle);
+//! let answer = ServiceExt::oneshot(service, Request::new(String::new()));
 //! ```
 //!
 //! # A flood of keys

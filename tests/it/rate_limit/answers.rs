@@ -13,7 +13,7 @@ use tower_webhook::{
 use crate::support::quota::{Handler, ask, clock, from, passes, retry_after};
 
 fn field<'a>(response: &'a Response<String>, name: &str) -> Vec<&'a str> {
-    response.headers().get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+    response.headers().get_all(name).iter().map(|value| value.to_str().expect("text")).collect()
 }
 
 #[test]

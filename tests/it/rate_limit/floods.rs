@@ -21,7 +21,7 @@ fn a_million_addresses_of_one_network_share_one_bucket() {
     let service = layer.layer(handler.service());
     let network = 0x2001_0db8_0001_0002_u128 << 64;
     for host in 0..1_000_000_u128 {
-        let host = host * 0x0000_1234_5678_9abd & u128::from(u64::MAX);
+        let host = (host * 0x1234_5678_9abd) & u128::from(u64::MAX);
         ask(&service, from_ip(Ipv6Addr::from_bits(network | host).into()));
     }
     assert_eq!((handler.calls(), layer.keys_held()), (100, 1));

@@ -19,22 +19,22 @@ use tower_webhook::{
     ClientIp, Delivery, Endpoint, Tenant, Verified, clock::ManualClock, delivery::Fresh, provider::GITHUB,
 };
 
-pub type Body = String;
+pub(crate) type Body = String;
 
-pub fn clock() -> ManualClock {
+pub(crate) fn clock() -> ManualClock {
     ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000))
 }
 
-pub fn from(ip: &str) -> Request<Body> {
-    from_ip(ip.parse().unwrap())
+pub(crate) fn from(ip: &str) -> Request<Body> {
+    from_ip(ip.parse().expect("an address"))
 }
 
-pub fn from_ip(ip: IpAddr) -> Request<Body> {
-    Request::builder().extension(ClientIp(ip)).body(Body::new()).unwrap()
+pub(crate) fn from_ip(ip: IpAddr) -> Request<Body> {
+    Request::builder().extension(ClientIp(ip)).body(Body::new()).expect("a request")
 }
 
 /// A verified delivery of this tenant at this endpoint.
-pub fn delivery(endpoint: &str, tenant: Option<&str>) -> Request<Verified<Fresh>> {
+pub(crate) fn delivery(endpoint: &str, tenant: Option<&str>) -> Request<Verified<Fresh>> {
     let endpoint = Arc::new(Endpoint::new(endpoint, GITHUB));
     let mut delivery = Delivery::dangerously_unverified(endpoint, None, Bytes::from_static(b"{}"));
     if let Some(tenant) = tenant {
@@ -45,14 +45,16 @@ pub fn delivery(endpoint: &str, tenant: Option<&str>) -> Request<Verified<Fresh>
 
 /// A handler that counts what reaches it.
 #[derive(Clone, Default)]
-pub struct Handler(Arc<AtomicUsize>);
+pub(crate) struct Handler(Arc<AtomicUsize>);
 
 impl Handler {
-    pub fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 
-    pub fn service<B: Send + 'static>(&self) -> BoxCloneService<Request<B>, Response<Body>, Infallible> {
+    pub(crate) fn service<B: Send + 'static>(
+        &self,
+    ) -> BoxCloneService<Request<B>, Response<Body>, Infallible> {
         let calls = Arc::clone(&self.0);
         tower::service_fn(move |_: Request<B>| {
             calls.fetch_add(1, Ordering::SeqCst);
@@ -63,7 +65,7 @@ impl Handler {
 }
 
 /// The answer of a service that never has to wait.
-pub fn ask<S, B>(service: &S, request: Request<B>) -> Response<Body>
+pub(crate) fn ask<S, B>(service: &S, request: Request<B>) -> Response<Body>
 where
     S: Service<Request<B>, Response = Response<Body>, Error = Infallible> + Clone,
 {
@@ -78,7 +80,7 @@ where
 }
 
 /// Whether the request passed; if not, it was refused as over the quota.
-pub fn passes<S, B>(service: &S, request: Request<B>) -> bool
+pub(crate) fn passes<S, B>(service: &S, request: Request<B>) -> bool
 where
     S: Service<Request<B>, Response = Response<Body>, Error = Infallible> + Clone,
 {
@@ -91,6 +93,7 @@ where
     false
 }
 
-pub fn retry_after(response: &Response<Body>) -> u64 {
-    response.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap()
+pub(crate) fn retry_after(response: &Response<Body>) -> u64 {
+    let text = response.headers()[RETRY_AFTER].to_str().expect("text");
+    text.parse().expect("whole seconds")
 }
