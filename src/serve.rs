@@ -198,7 +198,8 @@ impl Connection {
         let asked = Arc::new(AtomicBool::new(false));
         let service = WithPeer { inner: service, peer, asked: Arc::clone(&asked) };
         let builder = server.hyper();
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
+        let mut connection =
+            pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
         let mut first_request = pin!(tokio::time::sleep(server.header_deadline));
         let (mut stopping, mut waiting) = (false, true);
         loop {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 type Text = Cow<'static, str>;
 
 /// When and for how long a provider sends again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
     /// Which answers it retries.
     pub after: Retried,

@@ -164,7 +164,9 @@ impl Provider {
         match &self.answer {
             AnswerMeaning::None => false,
             AnswerMeaning::All => true,
-            AnswerMeaning::Types(types) => event_type.is_some_and(|given| types.iter().any(|meant| *meant == given)),
+            AnswerMeaning::Types(types) => {
+                event_type.is_some_and(|given| types.iter().any(|meant| *meant == given))
+            }
         }
     }
 

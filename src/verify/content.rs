@@ -23,7 +23,7 @@ impl Content<'_> {
     /// Refuses what lacks a header that is signed, or has it twice.
     pub(super) fn check(&self) -> Result<(), Rejection> {
         self.parts.iter().try_for_each(|part| match part {
-            Part::Header(name) => single(self.headers, name).map(drop),
+            Part::Header(name) => single(self.headers, &**name).map(drop),
             _ => Ok(()),
         })
     }
@@ -37,7 +37,9 @@ impl Content<'_> {
                 Part::Timestamp => self.timestamp.as_bytes(),
                 Part::Method => self.method.as_str().as_bytes(),
                 Part::Url => self.url.as_bytes(),
-                Part::Header(name) => self.headers.get(&**name).map(http::HeaderValue::as_bytes).unwrap_or_default(),
+                Part::Header(name) => {
+                    self.headers.get(&**name).map(http::HeaderValue::as_bytes).unwrap_or_default()
+                }
                 Part::Literal(text) => text.as_bytes(),
                 Part::Body => self.body,
             });

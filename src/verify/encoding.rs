@@ -86,7 +86,11 @@ mod tests {
                 assert_eq!(encoding.decode(text.as_bytes(), length + 1).is_some(), false);
                 for cut in 0..text.len() {
                     if encoding == Encoding::Base64 || cut + 2 < text.len() {
-                        assert_eq!(encoding.decode(&text.as_bytes()[..cut], length), None, "{encoding:?} {cut}");
+                        assert_eq!(
+                            encoding.decode(&text.as_bytes()[..cut], length),
+                            None,
+                            "{encoding:?} {cut}"
+                        );
                     }
                 }
             }

@@ -41,7 +41,8 @@ enum BoundId {
 impl Identity {
     pub(super) fn new(provider: &Provider) -> Result<Self, ConfigError> {
         let mut pointers = Pointers::default();
-        let owned = |texts: &[std::borrow::Cow<'static, str>]| texts.iter().map(ToString::to_string).collect();
+        let owned =
+            |texts: &[std::borrow::Cow<'static, str>]| texts.iter().map(ToString::to_string).collect();
         let ids = provider.id_sources().iter().map(|source| {
             Ok(match source {
                 IdSource::Scheme => BoundId::Scheme,
@@ -115,7 +116,8 @@ impl Identity {
             };
             let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
             let length = text.len();
-            let fault = if length > defaults::ID_LENGTH { "longer than 128 bytes" } else { "not printable ASCII" };
+            let fault =
+                if length > defaults::ID_LENGTH { "longer than 128 bytes" } else { "not printable ASCII" };
             let id = DeliveryId::new(text, origin).ok_or(Rejection::DeliveryIdMalformed { fault, length })?;
             return Ok(Some(id));
         }
@@ -138,7 +140,12 @@ impl BoundField {
 }
 
 /// All fields and the type, each with its length before it, so that no text in one can pass for part of another.
-fn composite(slots: &[usize], only_types: &[String], fields: &Found, event_type: Option<&str>) -> Option<String> {
+fn composite(
+    slots: &[usize],
+    only_types: &[String],
+    fields: &Found,
+    event_type: Option<&str>,
+) -> Option<String> {
     let event_type = event_type.unwrap_or_default();
     if !only_types.is_empty() && !only_types.iter().any(|only| only == event_type) {
         return None;

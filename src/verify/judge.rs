@@ -133,8 +133,9 @@ impl SchemeVerifier {
         prepared: &Prepared,
     ) -> Result<Verdict, Rejection> {
         let Received { head, body, now, .. } = received;
-        let fields = self.timestamp_slot.map(|slot| (slot, self.identity.fields(body)));
-        let timestamp = match &fields {
+        // A body is parsed before its MAC is checked only where the scheme signs a time that stands in it.
+        let early = self.timestamp_slot.map(|slot| (slot, self.identity.fields(body)));
+        let timestamp = match &early {
             Some((slot, fields)) => fields.get(*slot).and_then(Option::as_deref).unwrap_or_default(),
             None => timestamp_text(scheme, family, &head.headers)?,
         };
@@ -160,11 +161,13 @@ impl SchemeVerifier {
         if let (Some(rule), Some(signed_at)) = (&scheme.timestamp, signed_at) {
             rule.check(signed_at, now)?;
         }
-        let fields = fields.map_or_else(|| self.identity.fields(body), |(_, fields)| fields);
-        let event_type = self.identity.event_type(&head.headers, &fields);
+        let late = early.is_none().then(|| self.identity.fields(body));
+        let fields =
+            early.as_ref().map(|(_, fields)| fields).or(late.as_ref()).ok_or(Rejection::UnknownKey)?;
+        let event_type = self.identity.event_type(&head.headers, fields);
         let scheme_id = scheme_id.and_then(|id| std::str::from_utf8(id).ok());
         let derived = || DeliveryId::derived(&content.sha256());
-        let id = self.identity.id(&head.headers, &fields, event_type.as_deref(), scheme_id, derived)?;
+        let id = self.identity.id(&head.headers, fields, event_type.as_deref(), scheme_id, derived)?;
         Ok(Verdict { id, event_type, signed_at, key_id })
     }
 
@@ -209,17 +212,24 @@ impl Verifier for SchemeVerifier {
 }
 
 /// Reads the first family whose signature header is there, and refuses what is missing or malformed in it.
-fn read_families(scheme: &HmacScheme, families: &[Family], headers: &HeaderMap) -> Result<Prepared, Rejection> {
+fn read_families(
+    scheme: &HmacScheme,
+    families: &[Family],
+    headers: &HeaderMap,
+) -> Result<Prepared, Rejection> {
     let present = families.iter().position(|family| headers.contains_key(&family.signature));
     let at = present.unwrap_or(0);
     let family = families.get(at).ok_or(Rejection::UnknownKey)?;
-    let header = text(headers, &family.signature, Rejection::SignatureMalformed { fault: "not visible ASCII" })?;
+    let header =
+        text(headers, &family.signature, Rejection::SignatureMalformed { fault: "not visible ASCII" })?;
     let signatures: Signatures = scheme.form.read(header, scheme.algorithm, scheme.encoding)?;
     if let Some(name) = &family.id {
         let id = single(headers, name)?;
         let fault = match scheme.id_divider() {
             _ if id.is_empty() => Some("it is empty"),
-            Some(divider) if holds(id, divider.as_bytes()) => Some("it holds what divides it from the timestamp"),
+            Some(divider) if holds(id, divider.as_bytes()) => {
+                Some("it holds what divides it from the timestamp")
+            }
             _ => None,
         };
         if let Some(fault) = fault {
@@ -230,7 +240,11 @@ fn read_families(scheme: &HmacScheme, families: &[Family], headers: &HeaderMap) 
     Ok(Prepared { signatures, signed_at, family: at, ..Prepared::default() })
 }
 
-fn signed_at(scheme: &HmacScheme, family: &Family, headers: &HeaderMap) -> Result<Option<SystemTime>, Rejection> {
+fn signed_at(
+    scheme: &HmacScheme,
+    family: &Family,
+    headers: &HeaderMap,
+) -> Result<Option<SystemTime>, Rejection> {
     match &scheme.timestamp {
         Some(rule) if !matches!(rule.place(), TimestampPlace::Body(_)) => {
             rule.format.read(timestamp_text(scheme, family, headers)?).map(Some)
@@ -240,7 +254,11 @@ fn signed_at(scheme: &HmacScheme, family: &Family, headers: &HeaderMap) -> Resul
 }
 
 /// The timestamp in the head as it is written there; empty where the scheme has none there.
-fn timestamp_text<'h>(scheme: &HmacScheme, family: &Family, headers: &'h HeaderMap) -> Result<&'h str, Rejection> {
+fn timestamp_text<'h>(
+    scheme: &HmacScheme,
+    family: &Family,
+    headers: &'h HeaderMap,
+) -> Result<&'h str, Rejection> {
     let malformed = || Rejection::TimestampMalformed { fault: "not visible ASCII" };
     match (scheme.timestamp.as_ref().map(|rule| rule.place()), &family.timestamp) {
         (Some(TimestampPlace::Header), Some(name)) => text(headers, name, malformed()),

@@ -95,7 +95,7 @@ impl VerifyLayer {
         };
         Self {
             settings: Settings {
-                endpoint: Arc::new(Endpoint::new(provider.name(), provider)),
+                endpoint: Arc::new(Endpoint::new(provider.name().to_owned(), provider)),
                 verifier,
                 scheme: None,
                 tenant: None,
@@ -170,7 +170,9 @@ impl VerifyLayer {
         let base = base.into();
         let url: Option<Uri> = base.parse().ok();
         let usable = url.is_some_and(|url| {
-            matches!(url.scheme_str(), Some("http" | "https")) && url.authority().is_some() && url.query().is_none()
+            matches!(url.scheme_str(), Some("http" | "https"))
+                && url.authority().is_some()
+                && url.query().is_none()
         });
         if !usable {
             return Err(ConfigError::InvalidPublicUrl { url: base });

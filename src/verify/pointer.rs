@@ -55,7 +55,8 @@ impl Pointers {
     pub(super) fn find(&self, body: &[u8]) -> Found {
         let mut found = vec![None; self.count];
         let mut reader = serde_json::Deserializer::from_slice(body);
-        let whole = Seek { node: &self.root, found: &mut found }.deserialize(&mut reader).and_then(|()| reader.end());
+        let whole =
+            Seek { node: &self.root, found: &mut found }.deserialize(&mut reader).and_then(|()| reader.end());
         if whole.is_err() {
             found.fill(None);
         }
@@ -173,7 +174,8 @@ mod tests {
 
     #[test]
     fn values_are_found_at_their_pointers() {
-        let body = r#"{"id":"evt_1","skip":{"id":"no"},"data":[{"n":7},{"n":-8}],"ok":true,"a/b":"c","none":null}"#;
+        let body =
+            r#"{"id":"evt_1","skip":{"id":"no"},"data":[{"n":7},{"n":-8}],"ok":true,"a/b":"c","none":null}"#;
         let pointers = ["/id", "/data/1/n", "/ok", "/a~1b", "/none", "/absent", "/id/deeper"];
         let expected = [Some("evt_1"), Some("-8"), Some("true"), Some("c"), None, None, None];
         assert_eq!(find(&pointers, body), expected.map(|text| text.map(str::to_owned)));

@@ -153,7 +153,8 @@ impl fmt::Debug for BoundRing {
 impl BoundRing {
     fn valid(&self, now: SystemTime) -> impl Iterator<Item = &BoundKey> {
         self.keys.iter().filter(move |bound| {
-            bound.key.not_before.is_none_or(|start| now >= start) && bound.key.not_after.is_none_or(|end| now <= end)
+            bound.key.not_before.is_none_or(|start| now >= start)
+                && bound.key.not_after.is_none_or(|end| now <= end)
         })
     }
 
@@ -171,7 +172,11 @@ impl BoundRing {
     }
 
     /// Finds the key whose MAC `fits`.
-    pub(super) fn find_mac(&self, now: SystemTime, fits: impl Fn(&Keyed) -> bool) -> Result<Option<Arc<str>>, usize> {
+    pub(super) fn find_mac(
+        &self,
+        now: SystemTime,
+        fits: impl Fn(&Keyed) -> bool,
+    ) -> Result<Option<Arc<str>>, usize> {
         self.find(now, |material| matches!(material, Material::Mac(keyed) if fits(keyed)))
     }
 

@@ -142,12 +142,10 @@ impl SigningSecret {
             KeyForm::Hex => hex::decode(given.as_slice()).ok(),
         };
         let source_name = self.0.source_name.clone().into_owned();
-        let key = Zeroizing::new(
-            key.ok_or(ConfigError::MalformedSecret {
-                source_name: source_name.clone(),
-                expected: form.expected(),
-            })?,
-        );
+        let key = Zeroizing::new(key.ok_or(ConfigError::MalformedSecret {
+            source_name: source_name.clone(),
+            expected: form.expected(),
+        })?);
         if key.is_empty() {
             return Err(ConfigError::EmptySecret { source_name });
         }
@@ -165,21 +163,16 @@ impl fmt::Debug for SigningSecret {
 mod tests {
     use super::*;
 
-    const EMPTY: [&str; 9] =
-        ["", " ", "\t", "\n", " \r\n\t ", "whsec_", " whsec_ ", "whsec_\n", "whsec_   "];
+    const EMPTY: [&str; 9] = ["", " ", "\t", "\n", " \r\n\t ", "whsec_", " whsec_ ", "whsec_\n", "whsec_   "];
 
     #[test]
     fn no_constructor_makes_an_empty_secret() {
         let path = std::env::temp_dir().join(format!("tower-webhook-secret-{}", std::process::id()));
         for text in EMPTY {
-            let outcomes = [
-                SigningSecret::from_text(text),
-                SigningSecret::from_bytes(text.as_bytes()),
-                {
-                    std::fs::write(&path, text).unwrap();
-                    SigningSecret::from_file(&path)
-                },
-            ];
+            let outcomes = [SigningSecret::from_text(text), SigningSecret::from_bytes(text.as_bytes()), {
+                std::fs::write(&path, text).unwrap();
+                SigningSecret::from_file(&path)
+            }];
             for outcome in outcomes {
                 assert!(matches!(outcome, Err(ConfigError::EmptySecret { .. })), "{text:?}: {outcome:?}");
             }
@@ -221,7 +214,8 @@ mod tests {
         assert_eq!(**text("whsec_YWJj").key(&KeyForm::Text).unwrap(), *b"whsec_YWJj");
         assert_eq!(**text("616263").key(&KeyForm::Hex).unwrap(), *b"abc");
         assert_eq!(**SigningSecret::from_bytes(*b"!?").unwrap().key(&KeyForm::WHSEC).unwrap(), *b"!?");
-        for (wrong, form) in [("whsec_YWJ", &KeyForm::WHSEC), ("not base64!", &KeyForm::WHSEC), ("abc", &KeyForm::Hex)]
+        for (wrong, form) in
+            [("whsec_YWJ", &KeyForm::WHSEC), ("not base64!", &KeyForm::WHSEC), ("abc", &KeyForm::Hex)]
         {
             let outcome = text(wrong).key(form);
             assert!(matches!(outcome, Err(ConfigError::MalformedSecret { .. })), "{wrong}");

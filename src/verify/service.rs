@@ -129,7 +129,8 @@ impl Settings {
         let mut received = Received::new(head, &body, now);
         received.public_url = url.as_deref();
         received.tenant = tenant.as_ref();
-        let verdict = self.verifier.verify(received, prepared).await.map_err(|rejection| self.doubt(rejection))?;
+        let verdict =
+            self.verifier.verify(received, prepared).await.map_err(|rejection| self.doubt(rejection))?;
         Ok(Delivery {
             endpoint: Arc::clone(&self.endpoint),
             tenant,

@@ -56,7 +56,8 @@ impl Signatures {
     /// Whether any of them is this MAC. Every one is compared whole, whatever the others were.
     pub(super) fn contain(&self, mac: &[u8; LONGEST], length: usize) -> bool {
         let all = self.first.iter().chain(&self.second).chain(&self.more);
-        let found = all.fold(Choice::from(0), |found, given| found | matches(&mac[..length], &given[..length]));
+        let found =
+            all.fold(Choice::from(0), |found, given| found | matches(&mac[..length], &given[..length]));
         found.into()
     }
 }
@@ -98,7 +99,8 @@ impl SignatureForm {
             return Err(Rejection::TooManySignatures { count, limit: defaults::SIGNATURES_TRIED });
         }
         if signatures.first.is_none() {
-            let fault = if count == 0 { "it holds none of this version" } else { "not a MAC in the right encoding" };
+            let fault =
+                if count == 0 { "it holds none of this version" } else { "not a MAC in the right encoding" };
             return Err(Rejection::SignatureMalformed { fault });
         }
         Ok(signatures)
@@ -136,7 +138,7 @@ fn versions<'h>(header: &'h str, version: &'h str) -> impl Iterator<Item = &'h s
     header.split(' ').filter_map(move |entry| entry.strip_prefix(version)?.strip_prefix(','))
 }
 
-fn fields<'h>(header: &'h str, separator: char, name: &'h str) -> impl Iterator<Item = &'h str> {
+fn fields<'h>(header: &'h str, separator: char, name: &str) -> impl Iterator<Item = &'h str> {
     header.split(separator).filter_map(move |field| field.trim_ascii().strip_prefix(name)?.strip_prefix('='))
 }
 

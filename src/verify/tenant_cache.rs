@@ -7,11 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    ring::BoundRing,
-    scheme::Scheme,
-    source::TenantKeys,
-};
+use super::{ring::BoundRing, scheme::Scheme, source::TenantKeys};
 use crate::{
     clock::{Moment, SharedClock},
     defaults,
@@ -45,7 +41,13 @@ impl fmt::Debug for TenantCache {
 impl TenantCache {
     pub(super) fn new(keys: Arc<dyn TenantKeys>, scheme: Arc<Scheme>, clock: SharedClock) -> Self {
         let slots = |most| Mutex::new(Slots::new(most));
-        Self { keys, scheme, clock, known: slots(defaults::TENANTS_KEPT), unknown: slots(defaults::NO_TENANTS_KEPT) }
+        Self {
+            keys,
+            scheme,
+            clock,
+            known: slots(defaults::TENANTS_KEPT),
+            unknown: slots(defaults::NO_TENANTS_KEPT),
+        }
     }
 
     pub(super) async fn of(&self, tenant: &Tenant) -> Result<Arc<BoundRing>, Rejection> {
@@ -61,7 +63,9 @@ impl TenantCache {
     /// The tenant's slot: among the known ones, else among the unknown, where every name begins.
     fn slot(&self, tenant: &Tenant) -> Slot {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(tenant);
-        known.unwrap_or_else(|| self.unknown.lock().unwrap_or_else(PoisonError::into_inner).get_or_make(tenant))
+        known.unwrap_or_else(|| {
+            self.unknown.lock().unwrap_or_else(PoisonError::into_inner).get_or_make(tenant)
+        })
     }
 
     async fn ask(&self, tenant: &Tenant, slot: &Slot, kept: &mut Option<Kept>) -> Result<(), Rejection> {
