@@ -79,7 +79,7 @@ pub struct Prepared {
     pub(super) signatures: Signatures,
     pub(super) signed_at: Option<SystemTime>,
     pub(super) family: usize,
-    carried: Option<Box<dyn Any + Send>>,
+    pub(super) carried: Option<Box<dyn Any + Send>>,
 }
 
 impl Prepared {
