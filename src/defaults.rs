@@ -42,8 +42,18 @@ pub const RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
 /// Claims a memory store holds at once.
 pub const CLAIMS: usize = 1_000_000;
 
+/// Bodies of answers that a memory store holds at once, in bytes: a thousand of the largest.
+pub const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// And this much longer than the preset says that its sender retries: a last attempt may itself be late.
+pub const RETENTION_MARGIN: Duration = Duration::from_secs(3600);
+
 /// How long a duplicate waits for the first one's answer: below every known sender's patience.
 pub const DUPLICATE_WAIT: Duration = Duration::from_secs(2);
+
+/// A waiting duplicate asks the store again after this time, and after twice as long each time: the first one may be
+/// settled by another process, which wakes nobody here.
+pub const DUPLICATE_POLL: Duration = Duration::from_millis(50);
 
 /// Duplicates that wait for one delivery; a sender has one retry in flight, a few more are generous.
 pub const WAITERS_PER_KEY: usize = 4;
@@ -56,6 +66,15 @@ pub const ANSWER_BODY: usize = 64 * 1024;
 
 /// How long a store may take over one operation before the sender is told to come back.
 pub const STORE_BUDGET: Duration = Duration::from_secs(3);
+
+/// Failures in a row after which a store is left alone.
+pub const STORE_FAILURES: u32 = 5;
+
+/// For how long it is left alone: short beside any sender's retry, long beside a connection's set-up.
+pub const STORE_REST: Duration = Duration::from_secs(10);
+
+/// A settlement that failed is tried again after this time, and after twice as long each time, until the lease ends.
+pub const SETTLE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Quota keys held at once.
 pub const QUOTA_KEYS: usize = 100_000;

@@ -1,6 +1,8 @@
 //! Where claims are kept. Stores are atomic, and no operation has a default body: what a store does not do it
 //! cannot inherit by accident.
 
+mod memory;
+
 use std::{
     fmt,
     future::Future,
@@ -12,6 +14,8 @@ use std::{
 use bytes::Bytes;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
+
+pub use memory::MemoryClaims;
 
 use crate::{
     delivery::{Delivery, Fingerprint},
@@ -177,6 +181,14 @@ impl<'a, T> StoreFuture<'a, T> {
     /// An answer that is here already.
     pub const fn ready(answer: Result<T, StoreError>) -> Self {
         Self(StoreState::Ready(Some(answer)))
+    }
+
+    /// The answer if it is here already, so that nothing need be set up to wait for it.
+    pub(crate) fn into_ready(self) -> Result<Result<T, StoreError>, Self> {
+        match self.0 {
+            StoreState::Ready(Some(answer)) => Ok(answer),
+            state => Err(Self(state)),
+        }
     }
 
     /// An answer that must be waited for.
