@@ -16,8 +16,8 @@ use serde_json::Value;
 use tokio::{net::TcpListener, sync::mpsc};
 use tower_http::trace::TraceLayer;
 use tower_webhook::{
-    ConfigError, Delivery, SigningSecret, Webhook, idempotency::MemoryClaims, provider, rate_limit::Quota,
-    serve::Server,
+    ConfigError, Delivery, SigningSecret, Webhook, provider, rate_limit::Quota, serve::Server,
+    store::MemoryClaims,
 };
 
 /// What the rest of the application is told of a delivery.
@@ -55,7 +55,7 @@ fn app(secret: SigningSecret, work: Work) -> Result<Router, ConfigError> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     tracing_subscriber::fmt().with_env_filter("info,tower_webhook=debug").init();
-    let (work, mut arrived) = mpsc::channel(256);
+    let (work, mut arrived): (Work, _) = mpsc::channel(256);
     tokio::spawn(async move {
         while let Some((event_type, payload)) = arrived.recv().await {
             tracing::info!(

@@ -14,11 +14,12 @@ use tower::ServiceBuilder;
 use tower_webhook::{
     SigningSecret, Verified,
     delivery::Claimed,
-    idempotency::{IdempotencyLayer, MemoryClaims},
+    idempotency::IdempotencyLayer,
     provider,
     rate_limit::{Quota, RateLimitLayer},
     render::RenderLayer,
     serve::Server,
+    store::MemoryClaims,
     verify::{KeyRing, VerifyLayer},
 };
 

@@ -17,11 +17,11 @@ use tokio::net::TcpListener;
 use tower_webhook::{
     ConfigError, SigningSecret, Webhook,
     allowlist::AllowlistLayer,
-    idempotency::MemoryClaims,
     provider,
     rate_limit::Quota,
     serve::Server,
     stack::WebhookLayer,
+    store::MemoryClaims,
     verify::{KeyRing, VerifyLayer},
 };
 
@@ -53,7 +53,7 @@ async fn handler(body: Bytes) -> &'static str {
 
 fn stack() -> Result<Webhook, ConfigError> {
     Ok(Webhook::from(provider::GITHUB)
-        .secret(SigningSecret::text(SECRET)?)
+        .secret(SigningSecret::from_text(SECRET)?)
         .allowlist(AllowlistLayer::new(NETWORKS)?)
         .quota_per_ip(Quota::per_second(REQUESTS_PER_SECOND))
         .idempotent(MemoryClaims::default()))
@@ -64,7 +64,7 @@ fn acknowledging() -> Result<WebhookLayer, ConfigError> {
 }
 
 fn app() -> Result<Router, Box<dyn Error + Send + Sync>> {
-    let keys = KeyRing::new(SigningSecret::text(SECRET)?);
+    let keys = KeyRing::new(SigningSecret::from_text(SECRET)?);
     Ok(Router::new()
         .route("/bare", post(handler))
         .route(

@@ -21,10 +21,10 @@ use serde_json::{Value, json};
 use tower_webhook::{
     ConfigError, Delivery, Rejection, SigningSecret, Webhook,
     ack::{AckLayer, Backoff},
-    idempotency::MemoryClaims,
     provider,
     rate_limit::Quota,
     stack::WebhookLayer,
+    store::MemoryClaims,
 };
 
 /// Requests that one address may send at once before the quota refuses it.
@@ -99,7 +99,8 @@ fn stack(webhook: Webhook, secret: &SigningSecret) -> Result<Webhook, ConfigErro
 
 /// GitHub never sends again, so acknowledging from memory must be asked for by name.
 fn github(secret: &SigningSecret) -> Result<WebhookLayer, ConfigError> {
-    let ack = AckLayer::default().backoff(Backoff::from(Duration::from_millis(20)));
+    let ack =
+        AckLayer::default().backoff(Backoff::exponential(Duration::from_millis(20), Duration::from_secs(1)));
     stack(Webhook::from(provider::GITHUB), secret)?.acknowledge(ack).may_lose().build()
 }
 

@@ -36,7 +36,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
 }
 
 async fn demonstrate() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
-    let secret = SigningSecret::text(DEFAULT_SECRET)?;
+    let secret = SigningSecret::from_text(DEFAULT_SECRET)?;
     let journal = Journal::default();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let base = format!("http://{}", listener.local_addr()?);
@@ -64,7 +64,7 @@ async fn demonstrate() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
 async fn listen(address: &str) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let secret = match std::env::var_os("WEBHOOK_SECRET") {
         Some(_) => SigningSecret::from_env("WEBHOOK_SECRET")?,
-        None => SigningSecret::text(DEFAULT_SECRET)?,
+        None => SigningSecret::from_text(DEFAULT_SECRET)?,
     };
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{} for POST /github, /stripe and /dasha", listener.local_addr()?);

@@ -21,7 +21,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 use tower::Layer;
 use tower_webhook::{
-    SigningSecret, Webhook, idempotency::MemoryClaims, provider, rate_limit::Quota, verify::Signing,
+    SigningSecret, Webhook, provider, rate_limit::Quota, store::MemoryClaims, verify::Signing,
 };
 
 use crate::service::{CallEnded, Calls, ENDED, Received};
@@ -42,7 +42,7 @@ fn framed(message: &CallEnded) -> Bytes {
 fn signed(id: &str, message: &CallEnded, secret: &str) -> Result<Request<CallEnded>, Failure> {
     let mut unsent = http::Request::post(ENDED).body(framed(message))?;
     let signing = Signing::new(id, SystemTime::now());
-    provider::STANDARD_WEBHOOKS.sign(&mut unsent, &SigningSecret::text(secret)?, &signing)?;
+    provider::STANDARD_WEBHOOKS.sign(&mut unsent, &SigningSecret::from_text(secret)?, &signing)?;
     let mut request = Request::new(message.clone());
     *request.metadata_mut() = MetadataMap::from_headers(unsent.into_parts().0.headers);
     Ok(request)
@@ -59,7 +59,7 @@ async fn send(client: &mut Grpc<Channel>, request: Request<CallEnded>) -> Result
 
 async fn serve() -> Result<String, Failure> {
     let webhook = Webhook::from(provider::STANDARD_WEBHOOKS)
-        .secret(SigningSecret::text(SECRET)?)
+        .secret(SigningSecret::from_text(SECRET)?)
         .quota_per_ip(Quota::per_minute(5))
         .idempotent(MemoryClaims::default())
         .build()?;

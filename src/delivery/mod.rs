@@ -154,7 +154,8 @@ pub struct Delivery {
     pub(crate) key_id: Option<Arc<str>>,
     pub(crate) client_ip: Option<IpAddr>,
     pub(crate) body: Bytes,
-    /// Holds the body's share of the budget until the last handle is dropped.
+    /// The body's share of the budget, held until the last handle is dropped.
+    #[expect(dead_code, reason = "it is held, not read")]
     pub(crate) permit: Option<Box<dyn Send + Sync>>,
 }
 

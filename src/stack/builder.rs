@@ -31,6 +31,7 @@ pub struct Webhook {
     endpoint: Option<Cow<'static, str>>,
     secrets: Vec<SigningSecret>,
     keys: Option<KeySource>,
+    required: Vec<(String, SigningSecret)>,
     tenant: Option<TenantSource>,
     client_ip: ClientIpLayer,
     allowlist: Option<AllowlistLayer>,
@@ -56,6 +57,7 @@ impl From<Provider> for Webhook {
             endpoint: None,
             secrets: Vec::new(),
             keys: None,
+            required: Vec::new(),
             tenant: None,
             client_ip: ClientIpLayer::peer(),
             allowlist: None,
@@ -80,6 +82,12 @@ impl Webhook {
     /// Two endpoints of one provider that share a store need two names.
     pub fn endpoint(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.endpoint = Some(name.into());
+        self
+    }
+
+    /// A header that must hold this value besides the signature: `authorization` and `Bearer …`, say.
+    pub fn require_header(mut self, name: impl Into<String>, value: SigningSecret) -> Self {
+        self.required.push((name.into(), value));
         self
     }
 
@@ -241,7 +249,7 @@ impl Webhook {
         let inline_limit = self.inline_limit.unwrap_or(self.provider.waits() * 9 / 10);
         checks::check(&Plan {
             provider: &self.provider,
-            keep: self.idempotency.as_ref().map(|layer| layer.kept_for(&self.provider)),
+            keep: self.idempotency.as_ref().map(|layer| layer.keeps(&self.provider)),
             inline_limit,
             acknowledges_first: self.ack.is_some(),
             tenant_quota: self.quota_per_tenant.is_some(),
@@ -284,11 +292,17 @@ impl Webhook {
 
     fn verify(&mut self, keys: KeySource) -> Result<VerifyLayer, ConfigError> {
         let mut verify = VerifyLayer::new(self.provider.clone(), keys)?;
+        for (name, value) in &self.required {
+            verify = verify.require_header(name, value)?;
+        }
         if let Some(name) = self.endpoint.take() {
             verify = verify.endpoint(name);
         }
         if let Some(tenant) = self.tenant.take() {
             verify = verify.tenant(tenant)?;
+        }
+        if self.public_url.is_none() && self.provider.scheme().signs_url() {
+            return Err(ConfigError::NoPublicUrl { provider: self.provider.name().to_owned() });
         }
         if let Some(url) = self.public_url.take() {
             verify = verify.public_url(url)?;

@@ -25,7 +25,7 @@ use crate::{
     grpc::GrpcUnaryGate,
     rate_limit::{PerClientIp, PerTenant, RateLimit, RateLimitLayer},
     rejection::{RefusalBody, Rejection},
-    render::{Render, RenderLayer},
+    render::{RenderLayer, RenderService},
     verify::{Verify, VerifyLayer},
 };
 
@@ -34,7 +34,7 @@ pub type WebhookBody<R> = ResponseBody<EndingBody<R>>;
 
 /// Refuses methods that the provider does not use.
 #[derive(Debug)]
-pub(super) struct MethodGate(pub(super) Arc<[Method]>);
+pub struct MethodGate(pub(super) Arc<[Method]>);
 
 impl<B> Gate<B> for MethodGate {
     type Pass = ();
@@ -87,7 +87,7 @@ fn optional<L: Layer<S>, S>(layer: Option<&L>, inner: S) -> Either<L::Service, S
 type Optional<S, G> = Either<GateService<S, G>, S>;
 type AfterVerify<S> = Optional<GateService<Ending<S>, GrpcUnaryGate>, RateLimit<PerTenant>>;
 type BeforeVerify<S> = Optional<Optional<Verify<AfterVerify<S>>, RateLimit<PerClientIp>>, Allowlist>;
-type Stack<S> = Render<GateService<GateService<BeforeVerify<S>, Resolver>, MethodGate>>;
+type Stack<S> = RenderService<GateService<GateService<BeforeVerify<S>, Resolver>, MethodGate>>;
 
 /// A handler behind the whole stack.
 #[derive(Clone)]

@@ -17,7 +17,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer, compression::CompressionLayer, decompression::RequestDecompressionLayer,
     limit::RequestBodyLimitLayer, timeout::TimeoutLayer, trace::TraceLayer,
 };
-use tower_webhook::{Rejection, ack::AckLayer, idempotency::MemoryClaims, stack::WebhookLayer};
+use tower_webhook::{Rejection, ack::AckLayer, stack::WebhookLayer, store::MemoryClaims};
 
 use super::support::github;
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{ServiceBuilder, service_fn};
-use tower_webhook::{Verified, idempotency::MemoryClaims};
+use tower_webhook::{Verified, store::MemoryClaims};
 
 use super::support::{github, server::Server};
 

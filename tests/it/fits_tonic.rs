@@ -20,13 +20,13 @@ use tonic::{
 use tonic_prost::ProstCodec;
 use tower::Layer;
 use tower_webhook::{
-    SigningSecret, Webhook, idempotency::MemoryClaims, provider, rate_limit::Quota, verify::Signing,
+    SigningSecret, Webhook, provider, rate_limit::Quota, store::MemoryClaims, verify::Signing,
 };
 
 const SECRET: &str = "whsec_dG9uaWMtZXhhbXBsZS1zZWNyZXQtb2YtMzItYnl0ZXM=";
 
 fn webhook() -> Webhook {
-    Webhook::from(provider::STANDARD_WEBHOOKS).secret(SigningSecret::text(SECRET).unwrap())
+    Webhook::from(provider::STANDARD_WEBHOOKS).secret(SigningSecret::from_text(SECRET).unwrap())
 }
 
 async fn client(webhook: Webhook) -> Grpc<Channel> {
@@ -69,7 +69,9 @@ fn call(id: &str) -> CallEnded {
 fn signed(id: &str, message: &CallEnded, body: Bytes) -> Request<CallEnded> {
     let mut unsent = http::Request::post(ENDED).body(body).unwrap();
     let signing = Signing::new(id, SystemTime::now());
-    provider::STANDARD_WEBHOOKS.sign(&mut unsent, &SigningSecret::text(SECRET).unwrap(), &signing).unwrap();
+    provider::STANDARD_WEBHOOKS
+        .sign(&mut unsent, &SigningSecret::from_text(SECRET).unwrap(), &signing)
+        .unwrap();
     let mut request = Request::new(message.clone());
     *request.metadata_mut() = MetadataMap::from_headers(unsent.into_parts().0.headers);
     request

@@ -9,7 +9,7 @@ use tower_webhook::{SigningSecret, Webhook, provider, verify::Signing};
 
 /// The secret of every stack in these tests.
 pub fn secret() -> SigningSecret {
-    SigningSecret::text("it's a secret to everybody").unwrap()
+    SigningSecret::from_text("it's a secret to everybody").unwrap()
 }
 
 /// A stack with this secret.
