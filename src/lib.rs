@@ -43,7 +43,13 @@
 //! Behind verification a request's body is [`Verified`], which only this crate makes, and the layers that must not see
 //! unverified bodies take no other. A stack in a wrong order does not compile.
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![warn(missing_docs, missing_debug_implementations, unreachable_pub, clippy::print_stdout, clippy::unwrap_used)]
+#![warn(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

@@ -17,7 +17,7 @@ use crate::{
     defaults,
     detach::RunToCompletion,
     rejection::Rejection,
-    store::{Answer, ClaimOutcome, ClaimStore as _, StoreError},
+    store::{Answer, ClaimOutcome, ClaimStore, StoreError},
 };
 
 type Told<R> = Response<ResponseBody<R>>;

@@ -1,6 +1,7 @@
 //! What several modules' tests share.
 
-pub(crate) mod github;
-pub(crate) mod net;
-pub(crate) mod quota;
-pub(crate) mod server;
+pub mod claims;
+pub mod github;
+pub mod net;
+pub mod quota;
+pub mod server;
