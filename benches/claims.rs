@@ -1,6 +1,8 @@
 //! Claims in memory against the plainest concurrent map: a million ids, expiry and bound on; and ten million under
 //! a cap.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+#[allow(dead_code, unreachable_pub, reason = "each benchmark uses its part")]
 mod support;
 
 use std::{

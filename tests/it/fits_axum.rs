@@ -113,9 +113,8 @@ async fn nested_routers_are_protected_where_they_hang() {
 #[tokio::test]
 async fn as_a_route_service_the_stack_itself_answers_405() {
     let counter = Runs::default();
-    let service = ServiceBuilder::new()
-        .layer(stack())
-        .service(post(count).with_state::<std::convert::Infallible>(counter.clone()));
+    let handler: Router = Router::new().fallback(count).with_state(counter.clone());
+    let service = ServiceBuilder::new().layer(stack()).service(handler);
     let app: Router = Router::new().route_service("/hook", service);
 
     assert_eq!(send(&app, github::delivery("/hook", "1", "{}")).await.status(), StatusCode::OK);
