@@ -36,6 +36,16 @@ pub(crate) fn answer<R>(framed: Bytes) -> Response<ResponseBody<R>> {
     response
 }
 
+/// Whether a request's head announces what no webhook can be: a compressed message could be any size.
+pub(crate) fn check_head(headers: &HeaderMap) -> Result<(), Rejection> {
+    match headers.get("grpc-encoding") {
+        Some(coding) if coding != "identity" => {
+            Err(Rejection::GrpcUnsupported { fault: "a compressed message" })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The `grpc-status` in these headers or trailers, where there is one.
 pub(crate) fn status(fields: &HeaderMap) -> Option<u32> {
     fields.get(STATUS)?.to_str().ok()?.parse().ok()

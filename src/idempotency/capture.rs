@@ -5,18 +5,20 @@ use std::{future::poll_fn, pin::Pin};
 use bytes::{Bytes, BytesMut};
 use http_body::Body;
 
-use crate::body::ResponseBody;
+use crate::{body::ResponseBody, grpc};
 
 /// An answer's body, and its bytes if it was small enough to be kept.
 pub(super) struct Captured<R> {
     pub(super) body: ResponseBody<R>,
     pub(super) kept: Option<Bytes>,
+    /// The `grpc-status` in its trailers, where they were read.
+    pub(super) grpc_status: Option<u32>,
 }
 
 /// Reads `body` up to `limit` bytes. A larger one goes on whole and is not kept.
 pub(super) async fn capture<R: Body<Data = Bytes>>(body: R, limit: usize) -> Result<Captured<R>, R::Error> {
     if body.size_hint().lower() > limit as u64 {
-        return Ok(Captured { body: ResponseBody::inner(body), kept: None });
+        return Ok(Captured { body: ResponseBody::inner(body), kept: None, grpc_status: None });
     }
     let mut body: Pin<Box<R>> = Box::pin(body);
     let mut read = BytesMut::new();
@@ -26,16 +28,21 @@ pub(super) async fn capture<R: Body<Data = Bytes>>(body: R, limit: usize) -> Res
             Err(frame) => {
                 let Ok(trailers) = frame.into_trailers() else { continue };
                 let kept = read.freeze();
+                let grpc_status = grpc::status(&trailers);
                 let body = ResponseBody::with_trailers(kept.clone(), trailers);
-                return Ok(Captured { body, kept: Some(kept) });
+                return Ok(Captured { body, kept: Some(kept), grpc_status });
             }
         }
         if read.len() > limit {
-            return Ok(Captured { body: ResponseBody::resumed(read.freeze(), body), kept: None });
+            return Ok(Captured {
+                body: ResponseBody::resumed(read.freeze(), body),
+                kept: None,
+                grpc_status: None,
+            });
         }
     }
     let kept = read.freeze();
-    Ok(Captured { body: ResponseBody::full(kept.clone()), kept: Some(kept) })
+    Ok(Captured { body: ResponseBody::full(kept.clone()), kept: Some(kept), grpc_status: None })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::{
@@ -16,6 +17,7 @@ use crate::{
     body::ResponseBody,
     defaults,
     detach::RunToCompletion,
+    grpc,
     rejection::Rejection,
     store::{Answer, ClaimOutcome, ClaimStore, StoreError},
 };
@@ -23,16 +25,16 @@ use crate::{
 type Told<R> = Response<ResponseBody<R>>;
 
 /// What a duplicate is told at once; `None` if it has to wait.
-pub(super) fn tell<R>(shared: &Shared, outcome: ClaimOutcome) -> Option<Told<R>> {
+pub(super) fn tell<R>(shared: &Shared, outcome: ClaimOutcome, grpc: bool) -> Option<Told<R>> {
     match verdict(outcome, shared.settings.mode) {
         Verdict::Wait => None,
-        Verdict::Answer(answer) => Some(answered(answer)),
+        Verdict::Answer(answer) => Some(answered(answer, grpc)),
         Verdict::OtherPayload => {
             shared.live.mismatches.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(
                 "a delivery has the id of a processed one and another payload: it is not processed"
             );
-            Some(answered(Answer { status: StatusCode::OK, body: None }))
+            Some(answered(Answer { status: StatusCode::OK, body: None }, grpc))
         }
         Verdict::Refuse(rejection) => Some(rejection.into_response()),
         // The body is gone by now, so the sender's retry has to bring it again.
@@ -53,7 +55,7 @@ pub(super) async fn wait<R>(shared: Arc<Shared>, subject: Subject) -> Told<R> {
         settled.as_mut().enable();
         match look(Arc::clone(&shared), subject).await {
             Ok(outcome) => {
-                if let Some(told) = tell(&shared, outcome) {
+                if let Some(told) = tell(&shared, outcome, subject.grpc) {
                     return told;
                 }
             }
@@ -90,8 +92,11 @@ pub(super) fn refused<R>(error: StoreError) -> Told<R> {
 }
 
 /// The first one's status, and its body where it was kept. Headers are never kept; that a body is JSON is plain
-/// from the body.
-fn answered<R>(answer: Answer) -> Told<R> {
+/// from the body. A gRPC client gets a message, which is empty where none was kept.
+fn answered<R>(answer: Answer, to_grpc: bool) -> Told<R> {
+    if to_grpc {
+        return grpc::answer(answer.body.unwrap_or(Bytes::from_static(grpc::EMPTY_MESSAGE)));
+    }
     let body = answer.body.unwrap_or_default();
     let is_json = matches!(body.first(), Some(b'{' | b'['))
         && serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_ok();

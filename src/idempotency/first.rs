@@ -22,6 +22,7 @@ use crate::{
     body::ResponseBody,
     defaults,
     delivery::{Claimed, Delivery, Fresh, Verified},
+    grpc,
     rejection::Rejection,
     store::{Answer, ClaimOutcome, ClaimStore, ClaimToken, Settled, StoreError},
 };
@@ -44,8 +45,14 @@ enum Fault<E> {
     AnswerBroken,
 }
 
-/// What the handler answered, and what its duplicates will be told.
-type Ran<R, E> = Result<(Response<ResponseBody<R>>, Option<Bytes>), Fault<E>>;
+/// What the handler answered, what of it its duplicates will be told, and whether it did what it was asked to.
+struct Done<R> {
+    response: Response<ResponseBody<R>>,
+    kept: Option<Bytes>,
+    processed: bool,
+}
+
+type Ran<R, E> = Result<Done<R>, Fault<E>>;
 
 pub(super) async fn claim_and_run<S, R>(
     shared: Arc<Shared>,
@@ -62,7 +69,7 @@ where
     };
     match take(&shared, subject, request.body().delivery()).await {
         Ok(Taken::Ours(claim)) => Step::Answered(run(&shared, inner, request, Some(claim)).await),
-        Ok(Taken::Theirs(theirs, outcome)) => match duplicate::tell(&shared, outcome) {
+        Ok(Taken::Theirs(theirs, outcome)) => match duplicate::tell(&shared, outcome, theirs.grpc) {
             Some(told) => Step::Answered(Ok(told)),
             None => Step::Wait(theirs),
         },
@@ -114,18 +121,23 @@ where
 {
     let heart = claim.clone();
     let held = claim.map(HeldClaim::new);
-    let is_kept = held.is_some() && keeps_body(shared, request.body().delivery());
+    // A gRPC handler says in its trailers whether it failed, and its client wants a message whatever came of it.
+    let to_grpc = grpc::is_grpc(request.headers());
+    let is_read = held.is_some() && (to_grpc || keeps_body(shared, request.body().delivery()));
     let completes = shared.settings.completes;
     let request = request.map(|body| body.claimed(held.clone()));
     let work = async move {
         let answer = inner.oneshot(request).await.map_err(Fault::Service)?;
         let (head, body) = answer.into_parts();
-        let captured = if is_kept && completes(head.status) {
+        let completed = completes(head.status);
+        let captured = if is_read && completed {
             capture(body, defaults::ANSWER_BODY).await.map_err(|_| Fault::AnswerBroken)?
         } else {
-            Captured { body: ResponseBody::inner(body), kept: None }
+            Captured { body: ResponseBody::inner(body), kept: None, grpc_status: None }
         };
-        Ok((Response::from_parts(head, captured.body), captured.kept))
+        let grpc_status = grpc::status(&head.headers).or(captured.grpc_status);
+        let processed = completed && (!to_grpc || grpc_status.is_none_or(|status| status == 0));
+        Ok(Done { response: Response::from_parts(head, captured.body), kept: captured.kept, processed })
     };
     let ran = while_beating(heart.as_ref(), CatchPanic::new(work)).await;
     // Whoever has taken the claim over settles it.
@@ -163,8 +175,8 @@ async fn settle<R, E>(
     claim: Option<Claim>,
     ran: Ran<R, E>,
 ) -> Result<Response<ResponseBody<R>>, E> {
-    let (response, kept) = match ran {
-        Ok(ran) => ran,
+    let Done { response, kept, processed } = match ran {
+        Ok(done) => done,
         Err(fault) => {
             release(shared, claim).await;
             return match fault {
@@ -173,7 +185,7 @@ async fn settle<R, E>(
             };
         }
     };
-    if !(shared.settings.completes)(response.status()) {
+    if !processed {
         release(shared, claim).await;
         return Ok(response);
     }

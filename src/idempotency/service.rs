@@ -59,7 +59,7 @@ impl Shared {
         match self.settings.mode {
             Mode::Webhook => {
                 let deduplicate_payloads = self.settings.payloads.is_some();
-                Ok(Subject::of_delivery(request.body().delivery(), deduplicate_payloads))
+                Ok(Subject::of_delivery(request, deduplicate_payloads))
             }
             Mode::Api => Subject::of_api_request(request).map(Some),
         }

@@ -5,6 +5,7 @@ use http::Request;
 use super::api_key;
 use crate::{
     delivery::{Delivery, Fingerprint, Fresh, Verified},
+    grpc,
     rejection::Rejection,
     store::ClaimKey,
 };
@@ -15,15 +16,21 @@ pub(super) struct Subject {
     pub(super) fingerprint: Fingerprint,
     /// The key of the payload itself, where payloads are deduplicated too.
     pub(super) payload: Option<ClaimKey>,
+    /// Whether the sender reads gRPC.
+    pub(super) grpc: bool,
 }
 
 impl Subject {
     /// A delivery under its id; `None` when it has none.
-    pub(super) fn of_delivery(delivery: &Delivery, deduplicate_payloads: bool) -> Option<Self> {
+    pub(super) fn of_delivery(
+        request: &Request<Verified<Fresh>>,
+        deduplicate_payloads: bool,
+    ) -> Option<Self> {
+        let delivery = request.body().delivery();
         let key = ClaimKey::of_delivery(delivery)?;
         let fingerprint = delivery.fingerprint();
         let payload = deduplicate_payloads.then(|| key_of(b"payload", delivery, &[fingerprint.as_bytes()]));
-        Some(Self { key, fingerprint, payload })
+        Some(Self { key, fingerprint, payload, grpc: grpc::is_grpc(request.headers()) })
     }
 
     /// A request under its `Idempotency-Key`.
@@ -41,7 +48,8 @@ impl Subject {
             target.as_bytes(),
             delivery.fingerprint().as_bytes(),
         ]);
-        Ok(Self { key, fingerprint: Fingerprint::of(operation.as_bytes()), payload: None })
+        let grpc = grpc::is_grpc(request.headers());
+        Ok(Self { key, fingerprint: Fingerprint::of(operation.as_bytes()), payload: None, grpc })
     }
 }
 

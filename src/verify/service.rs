@@ -21,6 +21,7 @@ use super::{
 use crate::{
     client_ip,
     delivery::{Delivery, Fresh, Tenant, Unverified, Verified},
+    grpc,
     rejection::{RefusalBody, Rejection},
 };
 
@@ -153,6 +154,7 @@ impl Settings {
                 return Err(Rejection::ContentCoding { coding: shown });
             }
         }
+        grpc::check_head(&head.headers)?;
         let limit = self.limits.bytes;
         if at_least > limit {
             return Err(Rejection::BodyTooLarge { limit, declared: Some(at_least) });
