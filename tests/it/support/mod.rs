@@ -1,3 +1,3 @@
 //! What several modules' tests share.
 
-pub mod claims;
+pub(crate) mod claims;
