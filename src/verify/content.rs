@@ -54,10 +54,10 @@ impl Content<'_> {
 }
 
 /// The one value of a header.
-pub(super) fn single<'h>(
-    headers: &'h HeaderMap,
+pub(super) fn single(
+    headers: &HeaderMap,
     name: impl http::header::AsHeaderName + std::fmt::Display + Copy,
-) -> Result<&'h [u8], Rejection> {
+) -> Result<&[u8], Rejection> {
     let mut values = headers.get_all(name).iter();
     let first = values.next().ok_or_else(|| Rejection::HeaderMissing { header: name.to_string() })?;
     match values.next() {
