@@ -1,0 +1,4 @@
+//! Verification, through the public API.
+
+mod body;
+mod support;
