@@ -132,16 +132,6 @@ async fn a_length_that_declares_too_much_never_becomes_a_delivery() {
     assert!(arrived.bodies().is_empty());
 }
 
-/// Waits for the network, within bounds.
-async fn until_real(what: &str, done: impl Fn() -> bool) {
-    let waiting = async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
-}
-
 #[tokio::test]
 async fn a_body_that_declares_too_much_is_refused_and_the_connection_lives_on() {
     let arrived = Arrived::default();

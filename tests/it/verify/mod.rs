@@ -1,4 +1,6 @@
 //! Verification, through the public API.
 
+mod answers;
+mod attacks;
 mod body;
 mod support;

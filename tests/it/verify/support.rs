@@ -156,3 +156,13 @@ pub(super) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Ou
     })
     .await
 }
+
+/// Waits for the network or other threads, within bounds.
+pub(super) async fn until_real(what: &str, done: impl Fn() -> bool) {
+    let waiting = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
