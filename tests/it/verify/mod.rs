@@ -3,4 +3,5 @@
 mod answers;
 mod attacks;
 mod body;
+mod keys;
 mod support;
