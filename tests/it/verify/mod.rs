@@ -5,3 +5,4 @@ mod attacks;
 mod body;
 mod keys;
 mod support;
+mod tenants;
