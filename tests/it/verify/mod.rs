@@ -3,6 +3,8 @@
 mod answers;
 mod attacks;
 mod body;
+mod identity;
 mod keys;
 mod support;
 mod tenants;
+mod wycheproof;
