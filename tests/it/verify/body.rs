@@ -360,3 +360,52 @@ async fn a_slow_body_that_nobody_has_signed_holds_no_permit_of_the_inner_service
     assert_eq!(answer.status(), StatusCode::OK);
     assert!(poll_once(&mut slow).await.is_none());
 }
+
+#[tokio::test]
+async fn the_connection_of_a_slow_body_is_closed() {
+    let layer = real_time().body_deadline(Duration::from_millis(100));
+    let server = Server::start(Arrived::default().behind(&layer)).await;
+    let mut stream = server.connect().await;
+    let request = head(b"{}", "content-length: 100") + "{}";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(answer(&mut stream).await.0, 503);
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+    ended.expect("it is closed").unwrap();
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn a_sender_that_asks_first_is_refused_before_it_has_sent_a_byte() {
+    let arrived = Arrived::default();
+    let server = Server::start(arrived.behind(&real_time())).await;
+    let asking = |length: usize| format!("content-length: {length}\r\nexpect: 100-continue");
+    let mut stream = server.connect().await;
+    stream.write_all(head(b"", &asking(1_000_000)).as_bytes()).await.unwrap();
+    assert_eq!(answer(&mut stream).await.0, 413);
+
+    let mut stream = server.connect().await;
+    let unsigned = head(b"{}", &asking(2)).replace("x-hub-signature-256", "x-other");
+    stream.write_all(unsigned.as_bytes()).await.unwrap();
+    assert_eq!(answer(&mut stream).await.0, 401);
+
+    let mut stream = server.connect().await;
+    stream.write_all(head(b"{}", &asking(2)).as_bytes()).await.unwrap();
+    assert_eq!(answer(&mut stream).await.0, 100);
+    stream.write_all(b"{}").await.unwrap();
+    assert_eq!(answer(&mut stream).await, (200, b"{}".to_vec()));
+    assert_eq!(arrived.bodies(), ["{}"]);
+}
+
+#[tokio::test]
+async fn an_http2_sender_of_a_body_too_large_reads_413_and_goes_on() {
+    let server = Server::start(Arrived::default().behind(&real_time())).await;
+    let client = server.http2();
+    for (length, status) in [(1001, 413), (200 * 1024, 413), (16 * 1024 * 1024, 413), (1000, 200)] {
+        let request = signed(&GITHUB, &secret(), &clock(), vec![b'x'; length]).map(Full::new);
+        let (mut head, body) = request.into_parts();
+        head.uri = server.url("/").parse().unwrap();
+        let answer = client.request(Request::from_parts(head, body)).await.expect("an answer");
+        assert_eq!(answer.status(), status, "{length} bytes");
+    }
+}
