@@ -229,7 +229,7 @@ async fn a_silent_connection_does_not_keep_its_place() {
 
 #[tokio::test]
 async fn shutdown_lets_a_running_request_finish_and_takes_no_new_one() {
-    let mut server = Running::start(Server::new()).await;
+    let mut server = Running::start(Server::new().header_deadline(6 * PATIENCE)).await;
     let mut idle = server.connect().await;
     idle.write_all(REQUEST).await.unwrap();
     answer(&mut idle).await;
