@@ -243,7 +243,9 @@ fn read_families(
     families: &[Family],
     headers: &HeaderMap,
 ) -> Result<Prepared, Rejection> {
-    let present = families.iter().position(|family| headers.contains_key(&family.signature));
+    // The only family is looked up once, below.
+    let several = families.len() > 1;
+    let present = families.iter().position(|family| !several || headers.contains_key(&family.signature));
     let at = present.unwrap_or(0);
     let family = families.get(at).ok_or(Rejection::UnknownKey)?;
     let header =
