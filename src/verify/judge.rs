@@ -303,7 +303,10 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName, otherwise: Rejection) -> 
 }
 
 fn holds(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len().max(1)).any(|window| window == part)
+    match part {
+        [byte] => text.contains(byte),
+        _ => text.windows(part.len().max(1)).any(|window| window == part),
+    }
 }
 
 /// What stands behind the authentication scheme's name, which is read in either case (RFC 9110, section 11.1).
