@@ -111,6 +111,7 @@ impl Bench {
         let held = HeldClaim::new(Claim {
             store: Arc::clone(&self.store) as Arc<dyn ClaimStore>,
             token: ClaimToken { key: ClaimKey::of_delivery(&delivery).unwrap(), fence: 1 },
+            payload: None,
             lease: LEASE,
             keep: 100 * LEASE,
             clock: Arc::new(self.clock.clone()),
