@@ -10,7 +10,7 @@ use super::{
     identity::Identity,
     pointer::Found,
     ring::{BoundRing, StaticHeader},
-    scheme::{HmacScheme, Kind, Scheme, TokenScheme, header_name},
+    scheme::{HmacScheme, Kind, Part, Scheme, TokenScheme, header_name},
     secret::SigningSecret,
     signature::Signatures,
     source::{BoundSource, KeyHandle, KeySource},
@@ -128,19 +128,36 @@ impl SchemeVerifier {
         let headers = &received.head.headers;
         let late = early.is_none().then(|| self.identity.fields(received.body));
         let fields = early.as_ref().or(late.as_ref()).ok_or(Rejection::UnknownKey)?;
+        let signed_at = match proven.signed_at {
+            None => self.time_in_body(fields, received.now)?,
+            at_once => at_once,
+        };
         let event_type = self.identity.event_type(headers, fields);
         let scheme_id = proven.scheme_id.and_then(|id| std::str::from_utf8(id).ok());
         let derived = || match &proven.content {
             Some(content) => DeliveryId::derived(&content.sha256()),
             None => DeliveryId::derived(Fingerprint::of(received.body).as_bytes()),
         };
-        let id = self.identity.id(headers, fields, event_type.as_deref(), scheme_id, derived)?;
-        Ok(Verdict { id, event_type, signed_at: proven.signed_at, key_id: proven.key_id })
+        let id = self.identity.id(headers, fields, scheme_id, derived)?;
+        Ok(Verdict { id, event_type, signed_at, key_id: proven.key_id })
     }
 
-    /// A body is parsed before its MAC is checked only where the scheme signs a time that stands in it.
+    /// A body is parsed before its MAC is checked only where the MAC covers, once more, a time that stands in it.
     fn early_fields(&self, body: &[u8]) -> Option<Found> {
-        self.timestamp_slot.map(|_| self.identity.fields(body))
+        let is_content =
+            matches!(&self.scheme.0, Kind::Hmac(scheme) if scheme.content.contains(&Part::Timestamp));
+        (self.timestamp_slot.is_some() && is_content).then(|| self.identity.fields(body))
+    }
+
+    /// The time that stands in a body whose MAC is good, judged.
+    fn time_in_body(&self, fields: &Found, now: SystemTime) -> Result<Option<SystemTime>, Rejection> {
+        let (Some(slot), Some(rule)) = (self.timestamp_slot, self.scheme.timestamp_rule()) else {
+            return Ok(None);
+        };
+        let text = fields.get(slot).and_then(Option::as_deref).unwrap_or_default();
+        let signed_at = rule.format.read(text)?;
+        rule.check(signed_at, now)?;
+        Ok(Some(signed_at))
     }
 
     /// Whether the owner of a valid key made this request, and when. Of what it says, only the time is looked at.
