@@ -39,7 +39,7 @@ pub(crate) fn answer<R>(framed: Bytes) -> Response<ResponseBody<R>> {
 /// Whether a request's head announces what no webhook can be: a compressed message could be any size.
 pub(crate) fn check_head(headers: &HeaderMap) -> Result<(), Rejection> {
     match headers.get("grpc-encoding") {
-        Some(coding) if coding != "identity" => {
+        Some(coding) if is_grpc(headers) && coding != "identity" => {
             Err(Rejection::GrpcUnsupported { fault: "a compressed message" })
         }
         _ => Ok(()),

@@ -117,6 +117,12 @@ pub enum Rejection {
         /// Its name.
         header: String,
     },
+    /// A stack of the same endpoint has verified this request already: the stack stands twice on its way.
+    #[error("verified already for endpoint {endpoint}: the stack stands twice on this route")]
+    VerifiedTwice {
+        /// The endpoint's name.
+        endpoint: Box<str>,
+    },
     /// No key is known for this request.
     #[error("no key is known for this request")]
     UnknownKey,
@@ -283,6 +289,7 @@ impl Rejection {
             Self::TimestampTooNew { .. } => come_back("timestamp-too-new", 60),
             Self::ClockImplausible { .. } => come_back("clock-implausible", 60),
             Self::DeliveryIdMalformed { .. } => final_answer("delivery-id-malformed", S::BAD_REQUEST),
+            Self::VerifiedTwice { .. } => final_answer("verified-twice", S::INTERNAL_SERVER_ERROR),
             Self::KeySourceUnavailable => come_back("key-source-unavailable", 60),
             Self::StoreUnavailable => Answer {
                 code: "store-unavailable",
@@ -391,7 +398,7 @@ impl Rejection {
 
     fn log(&self) {
         let (code, status) = (self.code(), self.status().as_u16());
-        if matches!(self, Self::StoreFull) {
+        if matches!(self, Self::StoreFull | Self::VerifiedTwice { .. }) {
             tracing::error!(code, status, reason = %self, "delivery refused");
         } else if self.status().is_server_error() {
             tracing::warn!(code, status, reason = %self, "delivery refused");

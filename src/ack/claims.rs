@@ -109,7 +109,6 @@ impl Bench {
         let id = DeliveryId::new("a", IdOrigin::Unsigned);
         let delivery = Arc::new(Delivery::dangerously_unverified(endpoint, id, Bytes::new()));
         let held = HeldClaim::new(Claim {
-            payload: None,
             store: Arc::clone(&self.store) as Arc<dyn ClaimStore>,
             token: ClaimToken { key: ClaimKey::of_delivery(&delivery).unwrap(), fence: 1 },
             payload: None,

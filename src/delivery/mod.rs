@@ -65,13 +65,13 @@ pub struct ClientIp(pub IpAddr);
 #[non_exhaustive]
 pub enum IdOrigin {
     /// The provider sent it, and the signature covers it.
-    Signed,
+    Signed = 0,
     /// The provider sent it outside of what it signs: a captured delivery can be replayed under a fresh one.
-    Unsigned,
+    Unsigned = 1,
     /// Put together from fields of the signed payload.
-    Composite,
+    Composite = 2,
     /// The SHA-256 of the signed content, because the provider sends no id.
-    Derived,
+    Derived = 3,
 }
 
 /// The provider's id of a delivery, constant over its retries.

@@ -11,13 +11,13 @@ use pin_project::pin_project;
 
 /// The future has panicked. The panic hook has told the log what it said.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Panicked;
+pub(crate) struct Panicked;
 
 #[pin_project]
-pub(super) struct CatchPanic<F>(#[pin] F);
+pub(crate) struct CatchPanic<F>(#[pin] F);
 
 impl<F> CatchPanic<F> {
-    pub(super) const fn new(future: F) -> Self {
+    pub(crate) const fn new(future: F) -> Self {
         Self(future)
     }
 }

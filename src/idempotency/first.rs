@@ -136,7 +136,8 @@ where
             Captured { body: ResponseBody::inner(body), kept: None, grpc_status: None }
         };
         let grpc_status = grpc::status(&head.headers).or(captured.grpc_status);
-        let processed = completed && (!to_grpc || grpc_status.is_none_or(|status| status == 0));
+        // A status that says failure is believed whatever the request called itself, since that is not signed.
+        let processed = completed && grpc_status.map_or(!to_grpc, |status| status == 0);
         Ok(Done { response: Response::from_parts(head, captured.body), kept: captured.kept, processed })
     };
     let ran = while_beating(heart.as_ref(), CatchPanic::new(work)).await;

@@ -79,6 +79,7 @@ mod subject;
 mod verdict;
 mod waiters;
 
+pub(crate) use catch::CatchPanic;
 pub use claimable::Claimable;
 pub(crate) use held::{Claim, HeldClaim};
 pub use layer::IdempotencyLayer;

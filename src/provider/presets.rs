@@ -289,7 +289,7 @@ const LINEAR_FAMILIES: &[HeaderFamily] = &[family("linear-signature")];
 const LINEAR_FACTS: Facts = Facts {
     name: "linear",
     id: &[IdSource::Header(text("linear-delivery"))],
-    event_type: &[TypeSource::Header(text("linear-event")), TypeSource::Pointer(text("/type"))],
+    event_type: &[TypeSource::Pointer(text("/type")), TypeSource::Header(text("linear-event"))],
     waits: Duration::from_secs(5),
     retries: retries(times(8, HOUR)),
     docs: "https://linear.app/developers/webhooks",

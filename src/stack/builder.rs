@@ -180,7 +180,12 @@ impl Webhook {
 
     /// Runs each delivery once, by its id.
     pub fn idempotent(self, claims: impl ClaimStore) -> Self {
-        self.idempotency(IdempotencyLayer::new(claims))
+        let layer = IdempotencyLayer::new(claims);
+        let layer = match &self.clock {
+            Some(clock) => layer.clock(Arc::clone(clock)),
+            None => layer,
+        };
+        self.idempotency(layer)
     }
 
     /// The same with settings of its own.
@@ -192,7 +197,11 @@ impl Webhook {
     /// Answers 2xx before the handler runs, in memory: a crash loses what was answered and not yet processed. Deliveries
     /// whose answer the provider reads are still answered by the handler.
     pub fn acknowledge_first(self) -> Self {
-        self.acknowledge(AckLayer::default())
+        let layer = match &self.clock {
+            Some(clock) => AckLayer::default().clock(Arc::clone(clock)),
+            None => AckLayer::default(),
+        };
+        self.acknowledge(layer)
     }
 
     /// The same with settings of its own.
@@ -220,7 +229,9 @@ impl Webhook {
         self
     }
 
-    /// Another clock than the machine's, for all layers.
+    /// Another clock than the machine's, for verification, the quotas and the inline limit. Call it before
+    /// [`idempotent`](Self::idempotent) and [`acknowledge_first`](Self::acknowledge_first), which then take it too; a layer
+    /// that is handed in keeps its own, and stays the handle on what it holds.
     pub fn clock(mut self, clock: SharedClock) -> Self {
         self.clock = Some(clock);
         self
@@ -268,8 +279,8 @@ impl Webhook {
             quota_per_tenant: on_clock(self.quota_per_tenant, timed(&clock), RateLimitLayer::clock),
             grpc: GateLayer::new(GrpcUnaryGate),
             ending: Arc::new(EndingSettings {
-                idempotency: on_clock(self.idempotency, timed(&clock), IdempotencyLayer::clock),
-                ack: on_clock(self.ack, timed(&clock), AckLayer::clock),
+                idempotency: self.idempotency,
+                ack: self.ack,
                 inline_limit,
                 clock: clock.unwrap_or_else(SystemClock::shared),
             }),
@@ -291,12 +302,20 @@ impl Webhook {
     }
 
     fn verify(&mut self, keys: KeySource) -> Result<VerifyLayer, ConfigError> {
+        let per_tenant = keys.is_per_tenant();
         let mut verify = VerifyLayer::new(self.provider.clone(), keys)?;
         for (name, value) in &self.required {
             verify = verify.require_header(name, value)?;
         }
         if let Some(name) = self.endpoint.take() {
             verify = verify.endpoint(name);
+        }
+        if self.tenant.is_none() && per_tenant {
+            return Err(ConfigError::Conflict {
+                first: "keys for each tenant",
+                second: "no .tenant(..)",
+                reason: "every delivery would be one of nobody, and refused",
+            });
         }
         if let Some(tenant) = self.tenant.take() {
             verify = verify.tenant(tenant)?;

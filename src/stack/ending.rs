@@ -21,7 +21,7 @@ use crate::{
     body::ResponseBody,
     clock::SharedClock,
     delivery::{Fresh, Stage, Verified},
-    idempotency::IdempotencyLayer,
+    idempotency::{CatchPanic, IdempotencyLayer},
     rejection::{RefusalBody, Rejection},
 };
 
@@ -93,7 +93,10 @@ where
                 }
                 (None, None) => {
                     let answer = handler.oneshot(request.map(Verified::into_final));
-                    inline(&settings, answer).await.map(|response| outer(response.map(ResponseBody::inner)))
+                    match CatchPanic::new(inline(&settings, answer)).await {
+                        Ok(answered) => answered.map(|response| outer(response.map(ResponseBody::inner))),
+                        Err(_) => Ok(Rejection::HandlerPanicked.into_response()),
+                    }
                 }
             }
         })

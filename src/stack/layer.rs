@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use tower_service::Service;
 
 use super::ending::{Ending, EndingBody, EndingSettings};
 use crate::{
+    ack::DrainReport,
     allowlist::{Allowlist, AllowlistLayer},
     body::ResponseBody,
     client_ip::{ClientIpLayer, Resolver},
@@ -26,7 +28,7 @@ use crate::{
     rate_limit::{PerClientIp, PerTenant, RateLimit, RateLimitLayer},
     rejection::{RefusalBody, Rejection},
     render::{RenderLayer, RenderService},
-    verify::{Verify, VerifyLayer},
+    verify::{KeyHandle, Verify, VerifyLayer},
 };
 
 /// The body of an answer that came through a stack around a handler with answers of `R`.
@@ -63,6 +65,42 @@ pub struct WebhookLayer {
     pub(super) quota_per_tenant: Option<RateLimitLayer<PerTenant>>,
     pub(super) grpc: GateLayer<GrpcUnaryGate>,
     pub(super) ending: Arc<EndingSettings>,
+}
+
+impl WebhookLayer {
+    /// Stops taking deliveries and waits for what was acknowledged and for handlers whose senders have gone, for as long as
+    /// `within`. Call it before the process ends: memory forgets what is left.
+    pub async fn drain(&self, within: Duration) -> StackDrained {
+        let (acknowledged, under_claims) = tokio::join!(
+            async {
+                match &self.ending.ack {
+                    Some(ack) => Some(ack.drain(within).await),
+                    None => None,
+                }
+            },
+            async {
+                match &self.ending.idempotency {
+                    Some(idempotency) => idempotency.drain(within).await,
+                    None => 0,
+                }
+            },
+        );
+        StackDrained { acknowledged, under_claims }
+    }
+
+    /// Swaps the keys at run time, and tells how often each has matched; `None` where each tenant has its own.
+    pub fn keys(&self) -> Option<KeyHandle> {
+        self.verify.keys()
+    }
+}
+
+/// What was left when a stack was drained.
+#[derive(Debug)]
+pub struct StackDrained {
+    /// Of acknowledged deliveries, where the stack acknowledges first.
+    pub acknowledged: Option<DrainReport>,
+    /// Handlers still running under a claim, whose senders have gone.
+    pub under_claims: usize,
 }
 
 impl<S> Layer<S> for WebhookLayer {

@@ -46,4 +46,4 @@ mod ending;
 mod layer;
 
 pub use builder::Webhook;
-pub use layer::{WebhookBody, WebhookFuture, WebhookLayer, WebhookService};
+pub use layer::{StackDrained, WebhookBody, WebhookFuture, WebhookLayer, WebhookService};

@@ -22,7 +22,7 @@ use crate::{
     rejection::Rejection,
 };
 
-/// What one delivery is remembered under: a digest of provider, endpoint, tenant and delivery id, each with its
+/// What one delivery is remembered under: a digest of provider, endpoint, tenant, and delivery id with its origin, each with its
 /// length before it, so that no text in one can pass for part of another.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClaimKey([u8; 32]);
@@ -42,14 +42,18 @@ impl ClaimKey {
     pub fn of_delivery(delivery: &Delivery) -> Option<Self> {
         let endpoint = delivery.endpoint();
         let tenant = delivery.tenant().map(|tenant| tenant.as_str().as_bytes());
-        // One byte tells no tenant from a tenant without a name.
+        let id = delivery.id()?;
+        // One byte tells no tenant from a tenant without a name, and one where the id comes from: a header that nobody
+        // signed must not stand in for an id from the signed payload.
         let has_tenant = [u8::from(tenant.is_some())];
+        let origin = [id.origin() as u8];
         Some(Self::of(&[
             endpoint.provider().name().as_bytes(),
             endpoint.name().as_bytes(),
             &has_tenant,
             tenant.unwrap_or_default(),
-            delivery.id()?.as_str().as_bytes(),
+            &origin,
+            id.as_str().as_bytes(),
         ]))
     }
 

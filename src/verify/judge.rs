@@ -72,6 +72,7 @@ impl SchemeVerifier {
         let (headers, timestamp_slot) = match &scheme.0 {
             Kind::Token(token) => (Headers::Token(header_name(&token.header)?), None),
             Kind::Hmac(hmac) => {
+                hmac.check()?;
                 let families = hmac.families.iter().map(|family| {
                     let optional = |name: &Option<_>| -> Result<Option<HeaderName>, ConfigError> {
                         name.as_deref().map(header_name).transpose()

@@ -64,6 +64,9 @@ impl Pointers {
     }
 }
 
+/// Below this a 64-bit float holds every whole number.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 struct Seek<'p> {
     node: &'p Node,
     found: &'p mut Found,
@@ -120,7 +123,10 @@ impl<'de> Visitor<'de> for Seek<'_> {
     }
 
     fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
-        self.keep(value);
+        // A whole number this large has lost its last digits on the way, and two ids could have become one.
+        if value.abs() < EXACT {
+            self.keep(value);
+        }
         Ok(())
     }
 

@@ -202,6 +202,30 @@ impl Scheme {
 }
 
 impl HmacScheme {
+    /// Refuses a scheme that would take for signed what it does not sign.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let conflict = |first, reason| {
+            Err(ConfigError::Conflict { first, second: "a signed content without it", reason })
+        };
+        let in_head = |rule: &Timestamp| !matches!(rule.place(), TimestampPlace::Body(_));
+        if self.content.is_empty() {
+            return conflict("a scheme", "a signature over nothing fits every body");
+        }
+        if self.families.iter().any(|family| family.id.is_some()) && !self.content.contains(&Part::Id) {
+            return conflict(
+                "an id header of the scheme",
+                "put Part::Id into the content, or name it as IdSource::Header",
+            );
+        }
+        if self.timestamp.as_ref().is_some_and(in_head) && !self.content.contains(&Part::Timestamp) {
+            return conflict(
+                "a timestamp",
+                "who has captured a delivery could write a new one: put Part::Timestamp into the content",
+            );
+        }
+        Ok(())
+    }
+
     /// Where in the body the timestamp stands, where it stands there.
     pub(super) fn timestamp_pointer(&self) -> Option<&str> {
         match self.timestamp.as_ref()?.place() {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     client_ip,
-    delivery::{Delivery, Fresh, Tenant, Unverified, Verified},
+    delivery::{Delivery, Endpoint, Fresh, Tenant, Unverified, Verified},
     grpc,
     rejection::{RefusalBody, Rejection},
 };
@@ -120,6 +120,7 @@ impl Settings {
     }
 
     async fn read<B: Unverified>(&self, head: &Parts, body: Pin<&mut B>) -> Result<Delivery, Rejection> {
+        self.look_behind(head)?;
         self.look(head, body.size_hint().lower())?;
         let tenant = self.tenant.as_ref().and_then(|source| source.find(head));
         let prepared = self.verifier.prepare(head, tenant.as_ref()).await?;
@@ -144,6 +145,20 @@ impl Settings {
             body,
             permit: Some(Box::new(share)),
         })
+    }
+
+    /// Refuses a request that a stack of this endpoint has let pass before. A framework that erases bodies between two
+    /// layers hides the first one from the types, and the second would take its delivery for a duplicate.
+    fn look_behind(&self, head: &Parts) -> Result<(), Rejection> {
+        let before = head.extensions.get::<Arc<Delivery>>().map(|delivery| delivery.endpoint());
+        let same = |before: &Arc<Endpoint>| {
+            before.name() == self.endpoint.name()
+                && before.provider().name() == self.endpoint.provider().name()
+        };
+        if before.is_some_and(same) {
+            return Err(Rejection::VerifiedTwice { endpoint: self.endpoint.name().into() });
+        }
+        Ok(())
     }
 
     /// What the head alone tells.

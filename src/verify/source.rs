@@ -48,7 +48,7 @@ impl KeySource {
         self
     }
 
-    pub(super) const fn is_per_tenant(&self) -> bool {
+    pub(crate) const fn is_per_tenant(&self) -> bool {
         matches!(self.0, Source::Tenants { .. })
     }
 }

@@ -26,12 +26,13 @@ impl fmt::Debug for TenantSource {
 }
 
 impl TenantSource {
-    /// The tenant, if its name can be one: 1 to 128 printable characters. Anything longer is nobody's name, and would
-    /// stand in every log line.
+    /// The tenant, if its name can be one: 1 to 128 printable characters without a `%`. Anything longer is nobody's
+    /// name and would stand in every log line; an escape would give one tenant several spellings.
     pub(super) fn find(&self, head: &Parts) -> Option<Tenant> {
         (self.finder)(head).filter(|tenant| {
             let name = tenant.as_str();
-            (1..=defaults::ID_LENGTH).contains(&name.len()) && !name.contains(char::is_control)
+            (1..=defaults::ID_LENGTH).contains(&name.len())
+                && !name.contains(|c: char| c.is_control() || c == '%')
         })
     }
 
