@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,7 +16,7 @@ use tower_layer::Layer;
 use super::{
     circuit::Circuit,
     guarded::Guarded,
-    service::Idempotency,
+    service::{Idempotency, Shared},
     verdict::Mode,
     waiters::{Limits, Waiters},
 };
@@ -35,6 +35,8 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(30);
 pub struct IdempotencyLayer {
     settings: Settings,
     live: Arc<Live>,
+    /// Made once, because axum applies a layer for each request to a handler with state.
+    shared: OnceLock<Arc<Shared>>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,14 +116,20 @@ impl IdempotencyLayer {
             draining: AtomicBool::new(false),
             mismatches: AtomicU64::new(0),
         };
-        Self { settings, live: Arc::new(live) }
+        Self { settings, live: Arc::new(live), shared: OnceLock::new() }
+    }
+
+    /// The settings, to be changed: what was made of them is made anew.
+    fn change(&mut self) -> &mut Settings {
+        self.shared = OnceLock::new();
+        &mut self.settings
     }
 
     /// How long a claim outlives the process that holds it; [`defaults::LEASE`] unless told, at least 30 ms. While
     /// a handler runs its claim is extended, so this need not be as long as the handler takes.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease.max(SHORTEST_LEASE);
+        self.change().lease = lease.max(SHORTEST_LEASE);
         self
     }
 
@@ -129,7 +137,7 @@ impl IdempotencyLayer {
     /// never less than [`defaults::RETENTION`].
     #[must_use]
     pub fn keep(mut self, keep: Duration) -> Self {
-        self.settings.keep = Some(keep);
+        self.change().keep = Some(keep);
         self
     }
 
@@ -138,30 +146,30 @@ impl IdempotencyLayer {
     /// For providers that do not sign the delivery id (GitHub, Shopify): whoever has captured a delivery can send
     /// it again under a fresh id. The price is that two deliveries that are equal to the byte are one.
     #[must_use]
-    pub const fn deduplicate_payloads(mut self, keep: Duration) -> Self {
-        self.settings.payloads = Some(keep);
+    pub fn deduplicate_payloads(mut self, keep: Duration) -> Self {
+        self.change().payloads = Some(keep);
         self
     }
 
     /// How long a duplicate waits for the first one's answer; [`defaults::DUPLICATE_WAIT`] unless told.
     #[must_use]
-    pub const fn duplicate_wait(mut self, wait: Duration) -> Self {
-        self.settings.duplicate_wait = wait;
+    pub fn duplicate_wait(mut self, wait: Duration) -> Self {
+        self.change().duplicate_wait = wait;
         self
     }
 
     /// How many duplicates may wait for one delivery, and in all; others are told to come back at once.
     /// [`defaults::WAITERS_PER_KEY`] and [`defaults::WAITERS`] unless told.
     #[must_use]
-    pub const fn waiters(mut self, per_key: usize, all: usize) -> Self {
-        self.settings.waiters = Limits { per_key, all };
+    pub fn waiters(mut self, per_key: usize, all: usize) -> Self {
+        self.change().waiters = Limits { per_key, all };
         self
     }
 
     /// How long the store may take over one operation; [`defaults::STORE_BUDGET`] unless told.
     #[must_use]
-    pub const fn store_budget(mut self, budget: Duration) -> Self {
-        self.settings.store_budget = budget;
+    pub fn store_budget(mut self, budget: Duration) -> Self {
+        self.change().store_budget = budget;
         self
     }
 
@@ -169,21 +177,21 @@ impl IdempotencyLayer {
     /// answer the claim is released, and a retry runs.
     #[must_use]
     pub fn completes_on(mut self, completes: fn(StatusCode) -> bool) -> Self {
-        self.settings.completes = completes;
+        self.change().completes = completes;
         self
     }
 
     /// Waits and extends claims by this clock.
     #[must_use]
     pub fn clock(mut self, clock: SharedClock) -> Self {
-        self.settings.clock = clock;
+        self.change().clock = clock;
         self
     }
 
     /// Counts handlers whose client has left among these tasks, so that one shutdown waits for all.
     #[must_use]
     pub fn tasks(mut self, tasks: TaskTracker) -> Self {
-        self.settings.tasks = tasks;
+        self.change().tasks = tasks;
         self
     }
 
@@ -220,14 +228,17 @@ impl<S> Layer<S> for IdempotencyLayer {
     type Service = Idempotency<S>;
 
     fn layer(&self, inner: S) -> Idempotency<S> {
-        let store = Guarded {
-            store: Arc::clone(&self.settings.store),
-            budget: self.settings.store_budget,
-            clock: Arc::clone(&self.settings.clock),
-            circuit: Arc::clone(&self.live.circuit),
-            waiters: Arc::clone(&self.live.waiters),
-        };
-        Idempotency::new(inner, Arc::new(store), self.settings.clone(), Arc::clone(&self.live))
+        let shared = self.shared.get_or_init(|| {
+            let store = Guarded {
+                store: Arc::clone(&self.settings.store),
+                budget: self.settings.store_budget,
+                clock: Arc::clone(&self.settings.clock),
+                circuit: Arc::clone(&self.live.circuit),
+                waiters: Arc::clone(&self.live.waiters),
+            };
+            Arc::new(Shared::new(Arc::new(store), self.settings.clone(), Arc::clone(&self.live)))
+        });
+        Idempotency::new(inner, Arc::clone(shared))
     }
 }
 

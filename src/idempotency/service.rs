@@ -46,12 +46,16 @@ pub(super) struct Shared {
 }
 
 impl<S> Idempotency<S> {
-    pub(super) fn new(inner: S, store: Arc<Guarded>, settings: Settings, live: Arc<Live>) -> Self {
-        Self { inner, shared: Arc::new(Shared { store, settings, live }) }
+    pub(super) const fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
     }
 }
 
 impl Shared {
+    pub(super) const fn new(store: Arc<Guarded>, settings: Settings, live: Arc<Live>) -> Self {
+        Self { store, settings, live }
+    }
+
     fn subject(&self, request: &Request<Verified<Fresh>>) -> Result<Option<Subject>, Rejection> {
         if self.live.draining.load(Ordering::SeqCst) {
             return Err(Rejection::Draining);

@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use super::{
     checks::{self, Plan},
     ending::EndingSettings,
-    layer::{MethodGate, WebhookLayer},
+    layer::{MethodGate, Parts, WebhookLayer},
 };
 use crate::{
     ack::AckLayer,
@@ -269,7 +269,7 @@ impl Webhook {
         let clock = self.clock.clone();
         let verify = self.verify(keys)?;
         let timed = |clock: &Option<SharedClock>| clock.clone();
-        Ok(WebhookLayer {
+        let parts = Parts {
             render: self.render,
             methods: GateLayer::new(MethodGate(Arc::from(self.provider.methods()))),
             client_ip: self.client_ip,
@@ -284,7 +284,8 @@ impl Webhook {
                 inline_limit,
                 clock: clock.unwrap_or_else(SystemClock::shared),
             }),
-        })
+        };
+        Ok(WebhookLayer { parts: Arc::new(parts) })
     }
 
     fn take_keys(&mut self) -> Result<KeySource, ConfigError> {

@@ -56,6 +56,13 @@ impl<B> Gate<B> for MethodGate {
 /// Its clones, and the services of all routes that it is put on, share one set of claims, quotas and tasks.
 #[derive(Debug, Clone)]
 pub struct WebhookLayer {
+    /// One handle, because axum clones and applies a layer for each request to a handler with state.
+    pub(super) parts: Arc<Parts>,
+}
+
+/// The layers of a stack.
+#[derive(Debug)]
+pub(super) struct Parts {
     pub(super) render: RenderLayer,
     pub(super) methods: GateLayer<MethodGate>,
     pub(super) client_ip: ClientIpLayer,
@@ -73,13 +80,13 @@ impl WebhookLayer {
     pub async fn drain(&self, within: Duration) -> StackDrained {
         let (acknowledged, under_claims) = tokio::join!(
             async {
-                match &self.ending.ack {
+                match &self.parts.ending.ack {
                     Some(ack) => Some(ack.drain(within).await),
                     None => None,
                 }
             },
             async {
-                match &self.ending.idempotency {
+                match &self.parts.ending.idempotency {
                     Some(idempotency) => idempotency.drain(within).await,
                     None => 0,
                 }
@@ -90,7 +97,7 @@ impl WebhookLayer {
 
     /// Swaps the keys at run time, and tells how often each has matched; `None` where each tenant has its own.
     pub fn keys(&self) -> Option<KeyHandle> {
-        self.verify.keys()
+        self.parts.verify.keys()
     }
 }
 
@@ -107,11 +114,12 @@ impl<S> Layer<S> for WebhookLayer {
     type Service = WebhookService<S>;
 
     fn layer(&self, handler: S) -> Self::Service {
-        let ending = Ending::new(handler, Arc::clone(&self.ending));
-        let verified = optional(self.quota_per_tenant.as_ref(), self.grpc.layer(ending));
-        let counted = optional(self.quota_per_ip.as_ref(), self.verify.layer(verified));
-        let allowed = optional(self.allowlist.as_ref(), counted);
-        WebhookService { stack: self.render.layer(self.methods.layer(self.client_ip.layer(allowed))) }
+        let parts = &*self.parts;
+        let ending = Ending::new(handler, Arc::clone(&parts.ending));
+        let verified = optional(parts.quota_per_tenant.as_ref(), parts.grpc.layer(ending));
+        let counted = optional(parts.quota_per_ip.as_ref(), parts.verify.layer(verified));
+        let allowed = optional(parts.allowlist.as_ref(), counted);
+        WebhookService { stack: parts.render.layer(parts.methods.layer(parts.client_ip.layer(allowed))) }
     }
 }
 

@@ -27,7 +27,8 @@ use crate::{
 /// Clones share the keys and the budget for bodies.
 #[derive(Clone)]
 pub struct VerifyLayer {
-    settings: Settings,
+    /// Behind one handle, because axum clones and applies a layer for each request to a handler with state.
+    settings: Arc<Settings>,
 }
 
 /// What all services of a layer share.
@@ -68,7 +69,7 @@ impl VerifyLayer {
         let shared_keys = !keys.is_per_tenant();
         let verifier = SchemeVerifier::new(&provider, keys)?;
         let mut layer = Self::with(provider, Arc::new(verifier.clone()), shared_keys);
-        layer.settings.scheme = Some(verifier);
+        layer.change().scheme = Some(verifier);
         Ok(layer)
     }
 
@@ -94,7 +95,7 @@ impl VerifyLayer {
             grace: defaults::BODY_RATE_GRACE,
         };
         Self {
-            settings: Settings {
+            settings: Arc::new(Settings {
                 endpoint: Arc::new(Endpoint::new(provider.name().to_owned(), provider)),
                 verifier,
                 scheme: None,
@@ -105,8 +106,12 @@ impl VerifyLayer {
                 watch: Arc::new(ClockWatch::new(&*clock, defaults::TOLERANCE)),
                 clock,
                 shared_keys,
-            },
+            }),
         }
+    }
+
+    fn change(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.settings)
     }
 
     /// Demands that this header hold this value too: `authorization` and `Bearer …`, say, where the provider sends it
@@ -116,14 +121,14 @@ impl VerifyLayer {
     ///
     /// [`ConfigError::InvalidHeaderName`]; [`ConfigError::Conflict`] on a layer whose verifier is code of one's own.
     pub fn require_header(mut self, name: &str, value: &SigningSecret) -> Result<Self, ConfigError> {
-        let scheme = self.settings.scheme.take().ok_or(ConfigError::Conflict {
+        let scheme = self.change().scheme.take().ok_or(ConfigError::Conflict {
             first: ".require_header(..)",
             second: "a verifier of one's own",
             reason: "that verifier checks all that is to be checked",
         })?;
         let scheme = scheme.require_header(name, value)?;
-        self.settings.verifier = Arc::new(scheme.clone());
-        self.settings.scheme = Some(scheme);
+        self.change().verifier = Arc::new(scheme.clone());
+        self.change().scheme = Some(scheme);
         Ok(self)
     }
 
@@ -137,7 +142,7 @@ impl VerifyLayer {
     #[must_use]
     pub fn endpoint(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         let provider = self.settings.endpoint.provider().clone();
-        self.settings.endpoint = Arc::new(Endpoint::new(name.into(), provider));
+        self.change().endpoint = Arc::new(Endpoint::new(name.into(), provider));
         self
     }
 
@@ -155,7 +160,7 @@ impl VerifyLayer {
                 reason: "who can sign for one could then sign for all",
             });
         }
-        self.settings.tenant = Some(source);
+        self.change().tenant = Some(source);
         Ok(self)
     }
 
@@ -177,44 +182,44 @@ impl VerifyLayer {
         if !usable {
             return Err(ConfigError::InvalidPublicUrl { url: base });
         }
-        self.settings.public_url = Some(base.trim_end_matches('/').into());
+        self.change().public_url = Some(base.trim_end_matches('/').into());
         Ok(self)
     }
 
     /// The largest body in bytes; by default the provider's largest payload, else 1 MiB.
     #[must_use]
-    pub const fn body_limit(mut self, bytes: u64) -> Self {
-        self.settings.limits.bytes = bytes;
+    pub fn body_limit(mut self, bytes: u64) -> Self {
+        self.change().limits.bytes = bytes;
         self
     }
 
     /// A body must be complete by then, counted from its request's head.
     #[must_use]
-    pub const fn body_deadline(mut self, deadline: Duration) -> Self {
-        self.settings.limits.deadline = deadline;
+    pub fn body_deadline(mut self, deadline: Duration) -> Self {
+        self.change().limits.deadline = deadline;
         self
     }
 
     /// The lowest rate of a body in bytes a second, once `grace` has passed.
     #[must_use]
-    pub const fn body_rate(mut self, bytes_a_second: u64, grace: Duration) -> Self {
-        self.settings.limits.rate = bytes_a_second;
-        self.settings.limits.grace = grace;
+    pub fn body_rate(mut self, bytes_a_second: u64, grace: Duration) -> Self {
+        self.change().limits.rate = bytes_a_second;
+        self.change().limits.grace = grace;
         self
     }
 
     /// A budget for the bodies of all requests together, which several layers may share.
     #[must_use]
     pub fn budget(mut self, budget: BodyBudget) -> Self {
-        self.settings.budget = budget;
+        self.change().budget = budget;
         self
     }
 
     /// Another clock than the machine's.
     #[must_use]
     pub fn clock(mut self, clock: SharedClock) -> Self {
-        self.settings.watch = Arc::new(ClockWatch::new(&*clock, defaults::TOLERANCE));
-        self.settings.clock = clock;
+        self.change().watch = Arc::new(ClockWatch::new(&*clock, defaults::TOLERANCE));
+        self.change().clock = clock;
         self
     }
 }
@@ -223,7 +228,7 @@ impl<S> Layer<S> for VerifyLayer {
     type Service = Verify<S>;
 
     fn layer(&self, inner: S) -> Verify<S> {
-        Verify::new(inner, Arc::new(self.settings.clone()))
+        Verify::new(inner, Arc::clone(&self.settings))
     }
 }
 
