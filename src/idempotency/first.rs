@@ -1,6 +1,10 @@
 //! The way of the first: claim, run, settle. None of it ends because a client leaves.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -140,7 +144,8 @@ where
         let processed = completed && grpc_status.map_or(!to_grpc, |status| status == 0);
         Ok(Done { response: Response::from_parts(head, captured.body), kept: captured.kept, processed })
     };
-    let ran = while_beating(heart.as_ref(), CatchPanic::new(work)).await;
+    // Pinned here and lent: a future that is handed on by value is held, and moved, once more at each step.
+    let ran = while_beating(heart.as_ref(), pin!(CatchPanic::new(work))).await;
     // Whoever has taken the claim over settles it.
     let claim = held.and_then(|held| held.take());
     match ran {
@@ -158,9 +163,8 @@ fn keeps_body(shared: &Shared, delivery: &Delivery) -> bool {
 
 /// Extends the claim while `work` runs. A claim that is lost does not stop the work: it is half done by then, and
 /// the fence keeps it from settling what is somebody else's.
-async fn while_beating<T>(claim: Option<&Claim>, work: impl Future<Output = T>) -> T {
+async fn while_beating<T>(claim: Option<&Claim>, mut work: Pin<&mut impl Future<Output = T>>) -> T {
     let Some(claim) = claim else { return work.await };
-    tokio::pin!(work);
     tokio::select! {
         biased;
         done = &mut work => done,
