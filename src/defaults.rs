@@ -103,6 +103,10 @@ pub const BACKOFF_LONGEST: Duration = Duration::from_secs(60);
 /// A request head must be complete by then.
 pub const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 
+/// A connection without a request is ended after so long: without an end, each sender of last week holds a place, and a
+/// stranger who answers pings holds as many as he likes.
+pub const IDLE_DEADLINE: Duration = Duration::from_secs(60);
+
 /// Connections a server holds at once.
 pub const CONNECTIONS: usize = 10_000;
 

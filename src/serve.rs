@@ -1,14 +1,13 @@
 //! hyper with its timers set: what a layer cannot do.
 
+mod activity;
+
 use std::{
     future::Future,
     io,
     net::SocketAddr,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -25,17 +24,20 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::BoxError;
 use tower_service::Service;
 
 use crate::{client_ip::PeerAddr, defaults};
+use activity::{Activity, AnswerBody, Answering, Next, Watch};
 
 /// Serves a tower service over HTTP/1 and HTTP/2, and stands open for nobody.
 #[derive(Debug, Clone)]
 pub struct Server {
     header_deadline: Duration,
+    idle_deadline: Duration,
     connections: usize,
     drain_deadline: Duration,
     max_streams: u32,
@@ -62,6 +64,7 @@ impl Server {
     pub const fn new() -> Self {
         Self {
             header_deadline: defaults::HEADER_DEADLINE,
+            idle_deadline: defaults::IDLE_DEADLINE,
             connections: defaults::CONNECTIONS,
             drain_deadline: defaults::DRAIN,
             max_streams: defaults::HTTP2_STREAMS,
@@ -73,6 +76,14 @@ impl Server {
     #[must_use]
     pub const fn header_deadline(mut self, deadline: Duration) -> Self {
         self.header_deadline = deadline;
+        self
+    }
+
+    /// A connection that has been answered and asks nothing more for so long is ended, in HTTP/2 with a `GOAWAY`. One that
+    /// speaks HTTP/1 is ended by the header deadline, where that is shorter.
+    #[must_use]
+    pub const fn idle_deadline(mut self, deadline: Duration) -> Self {
+        self.idle_deadline = deadline;
         self
     }
 
@@ -143,6 +154,9 @@ impl Server {
                     let connection = Connection { server: self.clone(), stream, peer, place };
                     tasks.spawn(connection.run(service.clone(), stop.clone(), cut.clone()));
                 }
+                Err(error) if concerns_one_connection(&error) => {
+                    tracing::debug!(%error, "a connection ended before it was accepted");
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -163,6 +177,12 @@ impl Server {
 
 /// After an accept that failed, for want of file descriptors as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Whether a peer has caused it by leaving. A pause after that would let one peer hold up all others.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
 
 /// A connection, and its place among those that are held. Without a place none is accepted: it waits in the kernel.
 async fn accept(
@@ -195,13 +215,14 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
-        let asked = Arc::new(AtomicBool::new(false));
-        let service = WithPeer { inner: service, peer, asked: Arc::clone(&asked) };
+        let activity = Arc::new(Activity::default());
+        let service = WithPeer { inner: service, peer, activity: Arc::clone(&activity) };
         let builder = server.hyper();
         let mut connection =
             pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)));
-        let mut first_request = pin!(tokio::time::sleep(server.header_deadline));
-        let (mut stopping, mut waiting) = (false, true);
+        let watch = Watch::new(Instant::now(), server.header_deadline, server.idle_deadline);
+        let mut check = pin!(tokio::time::sleep_until(watch.first_check()));
+        let (mut stopping, mut ending) = (false, false);
         loop {
             tokio::select! {
                 biased;
@@ -216,14 +237,18 @@ impl Connection {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                // hyper's own timer starts once the protocol is known; until then nothing else ends a silent peer.
-                () = first_request.as_mut(), if waiting => {
-                    waiting = false;
-                    if !asked.load(Ordering::Relaxed) {
+                () = check.as_mut(), if !stopping => match watch.judge(activity.doing(), Instant::now(), ending) {
+                    Next::CheckAt(moment) => check.as_mut().reset(moment),
+                    Next::End => {
+                        ending = true;
+                        connection.as_mut().graceful_shutdown();
+                        check.as_mut().reset(Instant::now());
+                    }
+                    Next::Close => {
                         tracing::debug!(%peer, "connection closed: no request came");
                         break;
                     }
-                }
+                },
             }
         }
         drop(place);
@@ -235,23 +260,26 @@ impl Connection {
 struct WithPeer<S> {
     inner: S,
     peer: SocketAddr,
-    asked: Arc<AtomicBool>,
+    activity: Arc<Activity>,
 }
 
-impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithPeer<S> {
-    type Response = S::Response;
+impl<S, R> Service<Request<Incoming>> for WithPeer<S>
+where
+    S: Service<Request<Incoming>, Response = Response<R>>,
+{
+    type Response = Response<AnswerBody<R>>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Answering<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<Incoming>) -> S::Future {
-        self.asked.store(true, Ordering::Relaxed);
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+        let in_flight = self.activity.begin();
         request.extensions_mut().insert(PeerAddr(self.peer));
         #[cfg(feature = "axum")]
         request.extensions_mut().insert(axum::extract::ConnectInfo(self.peer));
-        self.inner.call(request)
+        Answering::new(self.inner.call(request), in_flight)
     }
 }

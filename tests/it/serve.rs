@@ -190,6 +190,66 @@ async fn a_kept_connection_that_falls_silent_is_closed_at_the_deadline() {
     }
 }
 
+async fn http2_connection(
+    server: &Running,
+) -> (hyper::client::conn::http2::SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>) {
+    let stream = TokioIo::new(server.connect().await);
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+#[tokio::test]
+async fn an_http2_connection_that_only_answers_pings_is_ended_and_gives_its_place_back() {
+    let server = Running::start(Server::new().connections(1).idle_deadline(SHORT)).await;
+    let (mut sender, connection) = http2_connection(&server).await;
+    for _ in 0..2 {
+        let request = Request::get("http://here/").body(Full::default()).unwrap();
+        let answer = within(sender.send_request(request)).await.unwrap();
+        answer.into_body().collect().await.unwrap();
+        tokio::time::sleep(SHORT / 2).await;
+    }
+    let since = Instant::now();
+    // The sender is held, so the client itself has no reason to end.
+    within(connection).await.unwrap().expect("ended in peace");
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    drop(sender);
+
+    let mut second = server.connect().await;
+    second.write_all(REQUEST).await.unwrap();
+    assert!(answer(&mut second).await.starts_with("200"));
+}
+
+#[tokio::test]
+async fn an_http2_peer_that_does_not_let_itself_be_ended_is_cut_off() {
+    let server = Running::start(Server::new().idle_deadline(SHORT)).await;
+    let mut stream = server.connect().await;
+    let since = Instant::now();
+    // One request, and no answer to anything afterwards, so that the server waits for its ping in vain.
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    stream.write_all(b"\0\0\x09\x01\x05\0\0\0\x01\x82\x84\x86\x41\x04here").await.unwrap();
+    let (taken, said) = closed(&mut stream, since).await;
+    assert_at(2 * SHORT, taken, "in vain");
+    assert_eq!(server.started.load(Ordering::SeqCst), 1);
+    let text = String::from_utf8_lossy(&said);
+    assert!(text.contains("HTTP/2.0 Some(127.0.0.1:"), "{text:?}");
+}
+
+#[tokio::test]
+async fn an_http2_request_in_flight_is_not_idle_however_long_it_takes() {
+    let server = Running::start(Server::new().idle_deadline(Duration::from_millis(50))).await;
+    server.close_the_door();
+    let (mut sender, connection) = http2_connection(&server).await;
+    let request = Request::get("http://here/").body(Full::default()).unwrap();
+    let sending = tokio::spawn(sender.send_request(request));
+    server.reached(1).await;
+    tokio::time::sleep(2 * SHORT).await;
+    assert!(!connection.is_finished());
+    server.open_the_door();
+    assert_eq!(within(sending).await.unwrap().unwrap().status(), StatusCode::OK);
+    within(connection).await.unwrap().expect("ended in peace");
+}
+
 #[tokio::test]
 async fn a_handler_may_take_longer_than_the_deadline_for_heads() {
     let server = Running::start(Server::new().header_deadline(Duration::from_millis(50))).await;
