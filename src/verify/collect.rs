@@ -41,7 +41,10 @@ pub(super) async fn collect<B: Unverified>(
     while let Some(next) = reader.next(share).await? {
         if whole.capacity() - whole.len() < next.len() {
             let missing = declared.map_or(whole.len(), |declared| declared.saturating_sub(whole.len()));
-            whole.reserve(missing.clamp(next.len(), whole.len().max(next.len())));
+            let room = missing.clamp(next.len(), whole.len().max(next.len()));
+            // The room is memory, too, before there is a byte in it.
+            share.grow_to((whole.len() + room) as u64)?;
+            whole.reserve(room);
         }
         whole.extend_from_slice(&next);
     }

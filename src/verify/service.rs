@@ -121,7 +121,8 @@ impl Settings {
 
     async fn read<B: Unverified>(&self, head: &Parts, body: Pin<&mut B>) -> Result<Delivery, Rejection> {
         self.look_behind(head)?;
-        self.look(head, body.size_hint().lower())?;
+        // A body that something has wrapped may not know its length any more.
+        self.look(head, body.size_hint().lower().max(content_length(head)))?;
         let tenant = self.tenant.as_ref().and_then(|source| source.find(head));
         let prepared = self.verifier.prepare(head, tenant.as_ref()).await?;
         let mut share = self.budget.share();
@@ -186,6 +187,12 @@ impl Settings {
             other => other,
         }
     }
+}
+
+/// The length that the head declares; 0 where it declares none that is a number.
+fn content_length(head: &Parts) -> u64 {
+    let declared = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    declared.and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
 /// Characters of a header's value that are shown in a log.

@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderValue, Request, StatusCode,
-    header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING},
+    header::{ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT},
 };
 use http_body_util::Full;
 use tokio::{
@@ -182,6 +182,43 @@ async fn a_body_that_declares_too_much_is_refused_before_its_signature_is_looked
     let answer = send_bytes(&layer, request).await.unwrap_err();
     let cause = Rejection::BodyTooLarge { limit: LIMIT, declared: Some(1001) };
     assert_eq!(refusal(&answer), (413, None, cause));
+}
+
+#[tokio::test]
+async fn a_declared_length_counts_although_the_body_does_not_know_it() {
+    let clock = clock();
+    let service = Arrived::default().behind(&github(&clock).body_limit(LIMIT));
+    for (declared, refused) in
+        [("1001", true), ("18446744073709551615", true), ("1000", false), ("many", false)]
+    {
+        let (_sender, coming) = pieces();
+        let mut request = signed(&GITHUB, &secret(), &clock, "{}").map(|_| coming);
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static(declared));
+        // Nothing is ever sent, so only the head can tell; without `100 Continue` nothing is drained.
+        request.headers_mut().insert(EXPECT, HeaderValue::from_static("100-continue"));
+        let mut answer = Box::pin(service.clone().oneshot(request));
+        let answer = poll_once(&mut answer).await.map(|answer| answer.unwrap().status());
+        assert_eq!(answer, refused.then_some(StatusCode::PAYLOAD_TOO_LARGE), "{declared}");
+    }
+}
+
+#[tokio::test]
+async fn room_that_is_made_for_bytes_to_come_counts_against_the_budget() {
+    let clock = clock();
+    let budget = BodyBudget::new(1 << 20).unwrap();
+    let layer = github(&clock).budget(budget.clone());
+    let (sender, coming) = pieces();
+    let request = signed(&GITHUB, &secret(), &clock, "").map(|_| coming);
+    let mut answer = Box::pin(Arrived::default().behind(&layer).oneshot(request));
+    for (pieces, held) in [(2, 200), (1, 400), (1, 400), (1, 800)] {
+        for _ in 0..pieces {
+            sender.send(Ok(vec![0; 100].into())).unwrap();
+        }
+        assert!(poll_once(&mut answer).await.is_none());
+        assert_eq!(budget.held(), held);
+    }
+    drop(answer);
+    assert_eq!(budget.held(), 0);
 }
 
 #[tokio::test]
