@@ -1,5 +1,4 @@
 //! What a refusal looks like to its sender.
-#![allow(clippy::unwrap_used, reason = "helpers of tests, which Clippy does not count as tests")]
 
 use std::{convert::Infallible, net::IpAddr, time::Duration};
 
