@@ -13,6 +13,7 @@ mod detach;
 pub mod error;
 pub mod gate;
 pub mod idempotency;
+pub mod inbox;
 pub mod provider;
 pub mod rate_limit;
 pub mod rejection;

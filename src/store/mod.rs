@@ -1,6 +1,8 @@
 //! Where claims are kept. Stores are atomic, and no operation has a default body: what a store does not do it
 //! cannot inherit by accident.
 
+mod inbox;
+
 use std::{
     fmt,
     future::Future,
@@ -12,6 +14,11 @@ use std::{
 use bytes::Bytes;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
+
+pub use inbox::{
+    Count, FailedAttempt, Filter, InboxAdmin, InboxStore, LeaseBatch, LeaseRequest, Leased, Put, Record, RecordId,
+    RunToken, Settlement, State, Summary,
+};
 
 use crate::{
     delivery::{Delivery, Fingerprint},
@@ -47,6 +54,11 @@ impl ClaimKey {
             tenant.unwrap_or_default(),
             delivery.id()?.as_str().as_bytes(),
         ]))
+    }
+
+    /// A key that was stored as these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 
     /// Its 32 bytes.

@@ -5,7 +5,10 @@ use std::convert::Infallible;
 use http::{Request, Response};
 use http_body_util::Full;
 use tower::Service;
-use tower_webhook::{SigningSecret, provider, verify::{KeyRing, VerifyLayer}};
+use tower_webhook::{
+    SigningSecret, provider,
+    verify::{KeyRing, VerifyLayer},
+};
 
 /// The body of requests from outside, and of answers.
 pub type Body = Full<bytes::Bytes>;
