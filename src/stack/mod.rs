@@ -1,0 +1,1 @@
+//! The layers in their right order.
