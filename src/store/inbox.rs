@@ -252,7 +252,11 @@ pub trait InboxAdmin: fmt::Debug + Send + Sync + 'static {
     fn list<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, Vec<Summary>>;
 
     /// One delivery, and its record where `with_record` asks for it.
-    fn show<'a>(&'a self, id: RecordId, with_record: bool) -> StoreFuture<'a, Option<(Summary, Option<Record>)>>;
+    fn show<'a>(
+        &'a self,
+        id: RecordId,
+        with_record: bool,
+    ) -> StoreFuture<'a, Option<(Summary, Option<Record>)>>;
 
     /// Makes dead letters pending again, due at once and with their attempts counted anew: those that the filter means.
     /// Returns how many.

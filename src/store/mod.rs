@@ -16,8 +16,8 @@ use http::StatusCode;
 use sha2::{Digest, Sha256};
 
 pub use inbox::{
-    Count, FailedAttempt, Filter, InboxAdmin, InboxStore, LeaseBatch, LeaseRequest, Leased, Put, Record, RecordId,
-    RunToken, Settlement, State, Summary,
+    Count, FailedAttempt, Filter, InboxAdmin, InboxStore, LeaseBatch, LeaseRequest, Leased, Put, Record,
+    RecordId, RunToken, Settlement, State, Summary,
 };
 
 use crate::{
