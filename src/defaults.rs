@@ -89,3 +89,9 @@ pub const CONNECTIONS: usize = 10_000;
 
 /// How long shutdown waits for what is in flight: what most orchestrators give before they kill.
 pub const DRAIN: Duration = Duration::from_secs(25);
+
+/// Deliveries that an inbox in memory holds: at 1 KiB each, some 100 MB.
+pub const MEMORY_INBOX: usize = 100_000;
+
+/// Failed attempts that an inbox remembers of one delivery: the last ones tell why.
+pub const HISTORY: usize = 16;

@@ -47,7 +47,8 @@ pub enum Put {
     Stored,
     /// It is there already, with the same payload.
     Duplicate,
-    /// Its key is there already with another payload; this one is stored aside as [`State::Mismatch`].
+    /// Its key is there already with another payload; this one is stored aside as [`State::Mismatch`], once however
+    /// often it is put.
     Mismatch,
 }
 
@@ -100,7 +101,8 @@ pub struct Leased {
 pub struct LeaseBatch {
     /// What it holds now, in order of receipt.
     pub deliveries: Vec<Leased>,
-    /// When the next delivery of its endpoints falls due, where one waits for that.
+    /// When the next delivery of its endpoints falls due: a retry's delay ends, or somebody's lease does. Zero where
+    /// more are due than were asked for; `None` where nothing waits for time alone.
     pub next_due: Option<Duration>,
 }
 
@@ -143,7 +145,8 @@ pub trait InboxStore: InboxAdmin {
     /// Ends a run. Durable on return.
     fn settle<'a>(&'a self, token: RunToken, settlement: Settlement) -> StoreFuture<'a, Settled>;
 
-    /// Ends when a delivery may have become due: a hint, which may come late, never, or for nothing.
+    /// Ends when a delivery may have become due: a hint, which may come late, never, or for nothing. It counts from the
+    /// call, so whoever calls it before leasing misses nothing in between.
     fn hint<'a>(&'a self) -> StoreFuture<'a, ()>;
 }
 

@@ -2,6 +2,7 @@
 //! cannot inherit by accident.
 
 mod inbox;
+mod memory_inbox;
 
 use std::{
     fmt,
@@ -19,6 +20,7 @@ pub use inbox::{
     Count, FailedAttempt, Filter, InboxAdmin, InboxStore, LeaseBatch, LeaseRequest, Leased, Put, Record,
     RecordId, RunToken, Settlement, State, Summary,
 };
+pub use memory_inbox::MemoryInbox;
 
 use crate::{
     delivery::{Delivery, Fingerprint},

@@ -9,6 +9,7 @@ mod fits_hyper;
 #[cfg(feature = "tonic")]
 mod fits_tonic;
 mod idempotency;
+mod memory_inbox;
 mod providers;
 mod rate_limit;
 mod render;
