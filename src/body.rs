@@ -23,12 +23,19 @@ pub struct ResponseBody<B> {
 enum Kind<B> {
     Inner(#[pin] B),
     Own { data: Option<Bytes>, trailers: Option<Box<HeaderMap>> },
+    Resumed { read: Option<Bytes>, rest: Pin<Box<B>> },
 }
 
 impl<B> ResponseBody<B> {
     /// Passes the inner service's body on.
     pub const fn inner(body: B) -> Self {
         Self { kind: Kind::Inner(body) }
+    }
+
+    /// What was read of the inner service's body, and then the rest of it.
+    pub(crate) fn resumed(read: Bytes, rest: Pin<Box<B>>) -> Self {
+        let read = Some(read).filter(|read| !read.is_empty());
+        Self { kind: Kind::Resumed { read, rest } }
     }
 
     /// A body of these bytes.
@@ -64,6 +71,10 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
                 Some(data) => Some(Ok(Frame::data(data))),
                 None => trailers.take().map(|trailers| Ok(Frame::trailers(*trailers))),
             }),
+            KindProjection::Resumed { read, rest } => match read.take() {
+                Some(read) => Poll::Ready(Some(Ok(Frame::data(read)))),
+                None => rest.as_mut().poll_frame(cx),
+            },
         }
     }
 
@@ -71,6 +82,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         match &self.kind {
             Kind::Inner(body) => body.is_end_stream(),
             Kind::Own { data, trailers } => data.is_none() && trailers.is_none(),
+            Kind::Resumed { read, rest } => read.is_none() && rest.is_end_stream(),
         }
     }
 
@@ -78,6 +90,16 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
         match &self.kind {
             Kind::Inner(body) => body.size_hint(),
             Kind::Own { data, .. } => SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64)),
+            Kind::Resumed { read, rest } => {
+                let read = read.as_ref().map_or(0, |read| read.len() as u64);
+                let rest = rest.size_hint();
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower().saturating_add(read));
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper.saturating_add(read));
+                }
+                hint
+            }
         }
     }
 }

@@ -42,8 +42,18 @@ pub const RETENTION: Duration = Duration::from_secs(4 * 24 * 3600);
 /// Claims a memory store holds at once.
 pub const CLAIMS: usize = 1_000_000;
 
+/// Bodies of answers that a memory store holds at once, in bytes: a thousand of the largest.
+pub const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// And this much longer than the preset says that its sender retries: a last attempt may itself be late.
+pub const RETENTION_MARGIN: Duration = Duration::from_secs(3600);
+
 /// How long a duplicate waits for the first one's answer: below every known sender's patience.
 pub const DUPLICATE_WAIT: Duration = Duration::from_secs(2);
+
+/// A waiting duplicate asks the store again after this time, and after twice as long each time: the first one may be
+/// settled by another process, which wakes nobody here.
+pub const DUPLICATE_POLL: Duration = Duration::from_millis(50);
 
 /// Duplicates that wait for one delivery; a sender has one retry in flight, a few more are generous.
 pub const WAITERS_PER_KEY: usize = 4;
@@ -56,6 +66,15 @@ pub const ANSWER_BODY: usize = 64 * 1024;
 
 /// How long a store may take over one operation before the sender is told to come back.
 pub const STORE_BUDGET: Duration = Duration::from_secs(3);
+
+/// Failures in a row after which a store is left alone.
+pub const STORE_FAILURES: u32 = 5;
+
+/// For how long it is left alone: short beside any sender's retry, long beside a connection's set-up.
+pub const STORE_REST: Duration = Duration::from_secs(10);
+
+/// A settlement that failed is tried again after this time, and after twice as long each time, until the lease ends.
+pub const SETTLE_AGAIN: Duration = Duration::from_millis(500);
 
 /// Quota keys held at once.
 pub const QUOTA_KEYS: usize = 100_000;
@@ -95,3 +114,35 @@ pub const MEMORY_INBOX: usize = 100_000;
 
 /// Failed attempts that an inbox remembers of one delivery: the last ones tell why.
 pub const HISTORY: usize = 16;
+/// Entries of a forwarding header that are walked: no real chain of trusted proxies is nearly as long.
+pub const FORWARDED_HOPS: usize = 32;
+
+/// Bytes of a forwarding header that are read, from its end: what servers commonly allow for one header.
+pub const FORWARDED_BYTES: usize = 8 * 1024;
+
+/// After the time of day has jumped, deliveries that it makes too old are sent back rather than refused for so long.
+pub const CLOCK_DOUBT: Duration = Duration::from_secs(10 * 60);
+
+/// No honest clock shows an earlier time, counted from the Unix epoch: the start of 2025, before this crate was begun.
+pub const EARLIEST_WALL: Duration = Duration::from_secs(1_735_689_600);
+
+/// Requests in flight on one HTTP/2 connection: what a sender needs, and no more than one client should hold.
+pub const HTTP2_STREAMS: u32 = 128;
+
+/// An idle HTTP/2 connection is asked for a sign of life so often.
+pub const HTTP2_PING: Duration = Duration::from_secs(20);
+
+/// Bytes of a request's head: twice what the longest signed headers need.
+pub const HEADER_BYTES: u32 = 16 * 1024;
+
+/// How long a tenant's keys are used before their source is asked again: a rotation is seen within it.
+pub const KEYS_KEPT: Duration = Duration::from_secs(5 * 60);
+
+/// How long it is remembered that a tenant has no keys: short, since a new tenant waits for it.
+pub const NO_KEYS_KEPT: Duration = Duration::from_secs(30);
+
+/// Tenants whose keys are kept at once.
+pub const TENANTS_KEPT: usize = 10_000;
+
+/// Names without keys that are remembered at once.
+pub const NO_TENANTS_KEPT: usize = 1_000;

@@ -24,6 +24,22 @@ pub enum ConfigError {
         host: String,
     },
 
+    /// A list of networks has none in it.
+    #[error("the list of {list} is empty: {instead}")]
+    NoNetworks {
+        /// Which list.
+        list: &'static str,
+        /// What to call or write instead.
+        instead: &'static str,
+    },
+
+    /// The trusted proxies are the whole address space, so whatever a stranger writes into the header is believed.
+    #[error("the trusted proxies cover every {family} address: name the networks of your own proxies")]
+    TrustsEverybody {
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
+    },
+
     /// A signing secret is empty, or would be once its prefix and blanks are taken away.
     #[error("the signing secret from {source_name} is empty: anybody could sign with it")]
     EmptySecret {
@@ -73,6 +89,13 @@ pub enum ConfigError {
     Zero {
         /// Which one.
         setting: &'static str,
+    },
+
+    /// An acknowledgement must tell the sender that its delivery has arrived.
+    #[error("{status} is not an acknowledgement: senders take 200 to 299 alone for one")]
+    AcknowledgementStatus {
+        /// What was given.
+        status: http::StatusCode,
     },
 
     /// The stack has no key to verify with.
@@ -141,5 +164,19 @@ pub enum ConfigError {
         second: &'static str,
         /// Why.
         reason: &'static str,
+    },
+
+    /// An IPv6 network that shares a quota is too large or not one.
+    #[error("{prefix} is not a prefix length for a quota: choose one from 32 to 128")]
+    InvalidIpv6Prefix {
+        /// What was given.
+        prefix: u8,
+    },
+
+    /// A quota's name cannot stand in a header.
+    #[error("{text:?} is not a quota's name: write 1 to 64 printable ASCII characters")]
+    InvalidQuotaName {
+        /// What was given, cut to 128 characters.
+        text: String,
     },
 }

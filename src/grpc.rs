@@ -1,8 +1,10 @@
 //! gRPC: what of it can be a webhook, and how a refusal is told in it.
 
-use http::{HeaderMap, Request, header};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 
 use crate::{
+    body::ResponseBody,
     delivery::{Fresh, Verified},
     gate::Gate,
     rejection::Rejection,
@@ -11,10 +13,42 @@ use crate::{
 /// One byte that says whether the message is compressed, and four of its length.
 const FRAME_HEAD: usize = 5;
 
+const GRPC: &str = "application/grpc";
+const STATUS: &str = "grpc-status";
+
 /// Whether a request is gRPC, by its content type.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return false };
-    kind.as_bytes().strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    // gRPC-Web, `application/grpc-web`, is another protocol with statuses of its own.
+    let Some((start, rest)) = kind.as_bytes().split_at_checked(GRPC.len()) else { return false };
+    start.eq_ignore_ascii_case(GRPC.as_bytes()) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
+}
+
+/// One message of no bytes: not compressed, and a length of zero.
+pub(crate) const EMPTY_MESSAGE: &[u8] = &[0; FRAME_HEAD];
+
+/// A successful gRPC answer of these framed bytes.
+pub(crate) fn answer<R>(framed: Bytes) -> Response<ResponseBody<R>> {
+    let mut trailers = HeaderMap::new();
+    trailers.insert(STATUS, HeaderValue::from_static("0"));
+    let mut response = Response::new(ResponseBody::with_trailers(framed, trailers));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
+    response
+}
+
+/// Whether a request's head announces what no webhook can be: a compressed message could be any size.
+pub(crate) fn check_head(headers: &HeaderMap) -> Result<(), Rejection> {
+    match headers.get("grpc-encoding") {
+        Some(coding) if coding != "identity" => {
+            Err(Rejection::GrpcUnsupported { fault: "a compressed message" })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The `grpc-status` in these headers or trailers, where there is one.
+pub(crate) fn status(fields: &HeaderMap) -> Option<u32> {
+    fields.get(STATUS)?.to_str().ok()?.parse().ok()
 }
 
 /// Lets gRPC requests pass that are one plain unary message, and every request that is not gRPC.
@@ -76,6 +110,7 @@ mod tests {
         for (kind, expected) in [
             ("application/grpc", true),
             ("application/grpc+proto", true),
+            ("Application/GRPC", true),
             ("application/grpc; charset=x", true),
             ("application/grpc;x=y", true),
             ("application/grpc-web", false),

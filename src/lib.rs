@@ -1,5 +1,59 @@
-//! Tower layers for receiving webhooks.
+//! Tower layers for the receiving side of webhooks: they verify that a delivery comes from its provider, keep strangers
+//! and floods out, run each delivery once, and answer before the sender loses patience.
+//!
+//! [`Webhook`] puts the layers in their right order on a route that you already have; each of them is also usable alone.
+//!
+//! ```
+//! use axum::{Router, routing::post};
+//! use tower_webhook::{SigningSecret, Webhook, provider, rate_limit::Quota, store::MemoryClaims};
+//!
+//! # fn main() -> Result<(), tower_webhook::ConfigError> {
+//! # let secret = SigningSecret::from_text("not empty")?;
+//! let webhook = Webhook::from(provider::STRIPE)
+//!     .secret(secret)                            // SigningSecret::from_env("STRIPE_WEBHOOK_SECRET")?
+//!     .quota(Quota::per_minute(600))
+//!     .idempotent(MemoryClaims::default())
+//!     .acknowledge_first()
+//!     .build()?;
+//!
+//! async fn on_event(body: String) {
+//!     println!("{} verified bytes, and only once", body.len());
+//! }
+//! let app: Router = Router::new().route("/webhooks/stripe", post(on_event).layer(webhook));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to find what
+//!
+//! | to | see |
+//! |---|---|
+//! | put a stack on a route | [`stack`] |
+//! | verify signatures, rotate keys, sign | [`verify`] and [`provider`] |
+//! | find the client's address and admit networks | [`client_ip`], [`allowlist`] |
+//! | limit rates | [`rate_limit`] |
+//! | run each delivery once | [`idempotency`] and [`store`] |
+//! | answer first and process afterwards | [`ack`] |
+//! | write refusals in a form of one's own | [`render`] and [`rejection`] |
+//! | serve without standing open for ever | [`serve`] |
+//! | write a store or a verifier | [`store::ClaimStore`], [`conformance`], [`verify::Verifier`] |
+//!
+//! # The body is the proof
+//!
+//! Behind verification a request's body is [`Verified`], which only this crate makes, and the layers that must not see
+//! unverified bodies take no other. A stack in a wrong order does not compile.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![warn(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadMe;
 
 pub mod ack;
 pub mod allowlist;
@@ -12,6 +66,7 @@ pub mod delivery;
 mod detach;
 pub mod error;
 pub mod gate;
+pub mod grpc;
 pub mod idempotency;
 pub mod inbox;
 pub mod provider;
@@ -27,3 +82,5 @@ pub use delivery::{ClientIp, Delivery, DeliveryId, Endpoint, Tenant, Verified};
 pub use error::ConfigError;
 pub use provider::Provider;
 pub use rejection::Rejection;
+pub use stack::Webhook;
+pub use verify::SigningSecret;

@@ -213,6 +213,9 @@ pub enum Rejection {
     /// The handler panicked.
     #[error("the handler panicked")]
     HandlerPanicked,
+    /// The handler's answer broke off while it was read for its duplicates.
+    #[error("the handler's answer broke off")]
+    AnswerBroken,
     /// The handler took longer than its time limit.
     #[error("the handler took longer than {limit:?}")]
     HandlerTooSlow {
@@ -303,6 +306,7 @@ impl Rejection {
             Self::TooManyWaiting { .. } => come_back("too-many-waiting", 10),
             Self::Draining => come_back("draining", 2),
             Self::HandlerPanicked => final_answer("handler-panicked", S::INTERNAL_SERVER_ERROR),
+            Self::AnswerBroken => final_answer("answer-broken", S::INTERNAL_SERVER_ERROR),
             Self::HandlerTooSlow { .. } => come_back("handler-too-slow", 5),
             Self::GrpcUnsupported { .. } => final_answer("grpc-unsupported", S::NOT_IMPLEMENTED),
         }

@@ -1,77 +1,34 @@
 //! Who sends, as data: how a provider signs, where its ids are, how long it waits and how it retries.
+//!
+//! The presets are constants of this module. Each tells in its documentation where its facts come from; what was found on
+//! no page of the provider's own is marked as *unverified*. A provider that is not here is a few lines of data:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_webhook::{
+//!     Provider,
+//!     provider::{IdSource, Retried, TypeSource},
+//!     verify::{Algorithm, Scheme, SignatureForm},
+//! };
+//!
+//! let acme = Provider::custom(
+//!     "acme",
+//!     Scheme::hmac(Algorithm::HmacSha256, "x-acme-signature").form(SignatureForm::Prefixed("sha256=".into())),
+//! )
+//! .delivery_id([IdSource::header("x-acme-delivery")])
+//! .event_type([TypeSource::pointer("/type")])
+//! .waiting(Duration::from_secs(10))
+//! .retrying(Retried::ServerErrors, Duration::from_secs(24 * 3600));
+//! # let _ = acme;
+//! ```
 
-use std::{borrow::Cow, time::Duration};
+mod facts;
+mod general;
+mod presets;
 
-use http::Method;
-
-/// A provider's facts. The presets are constants of this module; see `docs/design.md`, decision 9.
-#[derive(Debug, Clone)]
-pub struct Provider {
-    name: Cow<'static, str>,
-    methods: Cow<'static, [Method]>,
-    largest_body: Option<u64>,
-    waits: Duration,
-    retries: Retries,
-}
-
-/// When and for how long a provider sends again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Retries {
-    /// Which answers it retries.
-    pub after: Retried,
-    /// From the first attempt to the last one, redeliveries by hand included.
-    pub span: Duration,
-}
-
-/// Which answers a provider retries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Retried {
-    /// None: it never sends again by itself.
-    Nothing,
-    /// 5xx, 429 and time-outs; any other 4xx is final.
-    ServerErrors,
-    /// Whatever is not 2xx.
-    AnythingButSuccess,
-}
-
-impl Provider {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The methods that it sends with.
-    pub fn methods(&self) -> &[Method] {
-        &self.methods
-    }
-
-    /// The largest body that it sends, where it says so.
-    pub const fn largest_body(&self) -> Option<u64> {
-        self.largest_body
-    }
-
-    /// How long it waits for an answer.
-    pub const fn waits(&self) -> Duration {
-        self.waits
-    }
-
-    /// When and for how long it sends again.
-    pub const fn retries(&self) -> &Retries {
-        &self.retries
-    }
-
-    /// Whether it reads the body of the answer to deliveries of this type, so that a duplicate must get it too.
-    pub fn answer_carries_meaning(&self, _event_type: Option<&str>) -> bool {
-        false
-    }
-}
-
-/// GitHub.
-pub const GITHUB: Provider = Provider {
-    name: Cow::Borrowed("github"),
-    methods: Cow::Borrowed(&[Method::POST]),
-    largest_body: Some(25 * 1024 * 1024),
-    waits: Duration::from_secs(10),
-    retries: Retries { after: Retried::Nothing, span: Duration::from_secs(3 * 24 * 3600) },
+pub use facts::{AnswerMeaning, Composite, IdSource, Retried, Retries, TypeSource};
+pub use general::Provider;
+pub use presets::{
+    DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC, GITHUB, GITLAB, GITLAB_SIGNED, LINEAR, META, SHOPIFY, SLACK,
+    STANDARD_WEBHOOKS, STRIPE, SVIX, TWITCH,
 };

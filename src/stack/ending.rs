@@ -42,7 +42,7 @@ pub(super) struct EndingSettings {
 /// The layers are put on for each delivery, around the one clone of the handler that it needs: they are handles, and
 /// a handler held in every combination would be cloned with each of them.
 #[derive(Clone)]
-pub(super) struct Ending<S> {
+pub struct Ending<S> {
     handler: S,
     settings: Arc<EndingSettings>,
 }
@@ -84,7 +84,9 @@ where
             let delivery = request.body().delivery();
             let answer_matters = delivery.provider().answer_carries_meaning(delivery.event_type());
             match (&settings.idempotency, settings.ack.as_ref().filter(|_| !answer_matters)) {
-                (Some(idempotency), Some(ack)) => idempotency.layer(ack.layer(handler)).oneshot(request).await,
+                (Some(idempotency), Some(ack)) => {
+                    idempotency.layer(ack.layer(handler)).oneshot(request).await
+                }
                 (None, Some(ack)) => ack.layer(handler).oneshot(request).await.map(outer),
                 (Some(idempotency), None) => {
                     inline(&settings, idempotency.layer(handler).oneshot(request)).await.map(outer)

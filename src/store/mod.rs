@@ -3,6 +3,7 @@
 
 mod inbox;
 mod memory_inbox;
+mod memory;
 
 use std::{
     fmt,
@@ -21,6 +22,7 @@ pub use inbox::{
     RecordId, RunToken, Settlement, State, Summary,
 };
 pub use memory_inbox::MemoryInbox;
+pub use memory::MemoryClaims;
 
 use crate::{
     delivery::{Delivery, Fingerprint},
@@ -191,6 +193,14 @@ impl<'a, T> StoreFuture<'a, T> {
     /// An answer that is here already.
     pub const fn ready(answer: Result<T, StoreError>) -> Self {
         Self(StoreState::Ready(Some(answer)))
+    }
+
+    /// The answer if it is here already, so that nothing need be set up to wait for it.
+    pub(crate) fn into_ready(self) -> Result<Result<T, StoreError>, Self> {
+        match self.0 {
+            StoreState::Ready(Some(answer)) => Ok(answer),
+            state => Err(Self(state)),
+        }
     }
 
     /// An answer that must be waited for.

@@ -1,1 +1,7 @@
 //! What several modules' tests share.
+
+pub mod claims;
+pub mod github;
+pub mod net;
+pub mod quota;
+pub mod server;

@@ -1,7 +1,7 @@
 use order::{handler, serve_any, verify};
 use tower::ServiceBuilder;
 use tower_webhook::{
-    ack::AckLayer, idempotency::{IdempotencyLayer, MemoryClaims}, rate_limit::{Quota, RateLimitLayer},
+    ack::AckLayer, idempotency::IdempotencyLayer, store::MemoryClaims, rate_limit::{Quota, RateLimitLayer},
 };
 
 fn main() {

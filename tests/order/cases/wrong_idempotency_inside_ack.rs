@@ -2,7 +2,8 @@ use order::{handler, serve_any, verify};
 use tower::ServiceBuilder;
 use tower_webhook::{
     ack::AckLayer,
-    idempotency::{IdempotencyLayer, MemoryClaims},
+    idempotency::IdempotencyLayer,
+    store::MemoryClaims,
 };
 
 fn main() {

@@ -1,6 +1,6 @@
 use order::{handler, serve_any, verify};
 use tower::ServiceBuilder;
-use tower_webhook::idempotency::{IdempotencyLayer, MemoryClaims};
+use tower_webhook::{idempotency::IdempotencyLayer, store::MemoryClaims};
 
 fn main() {
     let claims = IdempotencyLayer::new(MemoryClaims::default());

@@ -1,6 +1,6 @@
 use order::{handler, serve_any};
 use tower::ServiceBuilder;
-use tower_webhook::idempotency::{IdempotencyLayer, MemoryClaims};
+use tower_webhook::{idempotency::IdempotencyLayer, store::MemoryClaims};
 
 fn main() {
     serve_any(ServiceBuilder::new().layer(IdempotencyLayer::new(MemoryClaims::default())).service_fn(handler));

@@ -15,7 +15,7 @@ pub type Body = Full<bytes::Bytes>;
 
 /// A verification layer, as every case needs one.
 pub fn verify() -> VerifyLayer {
-    let keys = KeyRing::new(SigningSecret::text("a secret").expect("not empty"));
+    let keys = KeyRing::new(SigningSecret::from_text("a secret").expect("not empty"));
     VerifyLayer::new(provider::GITHUB, keys).expect("the key fits")
 }
 

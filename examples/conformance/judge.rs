@@ -1,0 +1,61 @@
+//! A line's request through a layer with the line's preset, secret and clock.
+
+use std::{convert::Infallible, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_webhook::{
+    ConfigError, Provider, Rejection, Verified, clock::ManualClock, delivery::Fresh, verify::VerifyLayer,
+};
+
+use crate::line::{Answer, Line};
+
+/// What the layer said, and why.
+pub struct Judgement {
+    pub answer: Answer,
+    pub reason: String,
+}
+
+impl Judgement {
+    fn reject(reason: impl ToString) -> Self {
+        Self { answer: Answer::Reject, reason: reason.to_string() }
+    }
+}
+
+/// The layer for a line. The public URL is the line's own, without its path and query.
+pub fn layer(line: &Line, preset: Provider) -> Result<VerifyLayer, ConfigError> {
+    let clock = Arc::new(ManualClock::at(line.now()));
+    let layer = VerifyLayer::new(preset, line.keys()?)?.clock(clock);
+    match line.url.split_once("://") {
+        Some((scheme, rest)) => {
+            let authority = rest.split(['/', '?']).next().unwrap_or_default();
+            layer.public_url(format!("{scheme}://{authority}"))
+        }
+        None => Ok(layer),
+    }
+}
+
+/// Sends a line's request through its layer. A secret that is refused when the layer is built, and a request that HTTP
+/// cannot carry, are rejected ones.
+pub async fn judge(line: &Line, preset: Provider) -> Result<Judgement, String> {
+    let layer = match layer(line, preset) {
+        Ok(layer) => layer,
+        Err(error) => return Ok(Judgement::reject(error)),
+    };
+    let request = match line.request() {
+        Ok(request) => request,
+        Err(error) if error.starts_with("body") || error.starts_with("the body") => return Err(error),
+        Err(error) => return Ok(Judgement::reject(error)),
+    };
+    let accept = service_fn(|request: Request<Verified<Fresh>>| async move {
+        let id = request.body().delivery().id().map(ToString::to_string);
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(id.unwrap_or_default()))))
+    });
+    let Ok(response) = layer.layer(accept).oneshot(request.map(Full::new)).await;
+    Ok(match response.extensions().get::<Rejection>() {
+        Some(rejection) => Judgement::reject(rejection),
+        None => Judgement { answer: Answer::Accept, reason: "verified".to_owned() },
+    })
+}

@@ -1,0 +1,76 @@
+//! Judges captured requests and compares with what the providers' own SDKs said of them.
+//!
+//! ```text
+//! cargo run --release --example conformance -- FILE...
+//! ```
+//!
+//! Each line of a file is one request: see `tests/vectors/README.md`. Prints each disagreement and the counts for each
+//! provider, then `N passed, N failed, N skipped`. Skipped are schemes that are not built in, and lines of the tier `quirk`
+//! whose answer differs: both are listed. Exits 1 if any line failed.
+
+mod judge;
+mod line;
+
+use std::{collections::BTreeMap, error::Error, process::ExitCode};
+
+use crate::line::{Line, Tier};
+
+#[derive(Default)]
+struct Count {
+    passed: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let files: Vec<String> = std::env::args().skip(1).collect();
+    if files.is_empty() {
+        eprintln!("usage: conformance FILE...");
+        return Ok(ExitCode::from(2));
+    }
+    let mut counts: BTreeMap<String, Count> = BTreeMap::new();
+    for file in &files {
+        let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+        for (number, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+            let place = format!("{file}:{}", number + 1);
+            let line: Line = serde_json::from_str(text).map_err(|error| format!("{place}: {error}"))?;
+            weigh(&line, &place, counts.entry(line.provider.clone()).or_default()).await?;
+        }
+    }
+    println!();
+    let mut all = Count::default();
+    for (provider, count) in &counts {
+        println!("{provider}: {} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped);
+        all.passed += count.passed;
+        all.failed += count.failed;
+        all.skipped += count.skipped;
+    }
+    println!("\n{} passed, {} failed, {} skipped", all.passed, all.failed, all.skipped);
+    Ok(if all.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn weigh(line: &Line, place: &str, count: &mut Count) -> Result<(), Box<dyn Error>> {
+    let Some(preset) = line.preset() else {
+        println!("skipped {}: the scheme {} of {} is not built in", line.id, line.scheme, line.provider);
+        count.skipped += 1;
+        return Ok(());
+    };
+    let judged = judge::judge(line, preset).await.map_err(|error| format!("{place}: {error}"))?;
+    if judged.answer == line.expect {
+        count.passed += 1;
+        return Ok(());
+    }
+    let disagreement = format!(
+        "{}: we {:?} ({}), the SDK {:?}s ({})",
+        line.id, judged.answer, judged.reason, line.expect, line.why
+    );
+    if line.tier == Tier::Quirk {
+        println!("skipped, a quirk: {disagreement}");
+        count.skipped += 1;
+    } else {
+        println!("FAILED {disagreement}");
+        count.failed += 1;
+    }
+    Ok(())
+}

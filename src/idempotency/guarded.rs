@@ -1,0 +1,121 @@
+//! A claim store under a time budget and a circuit, which wakes waiting duplicates when a claim is settled.
+//!
+//! Everybody who settles a claim of this layer goes through here, the layer that took a claim over included.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{circuit::Circuit, waiters::Waiters};
+use crate::{
+    clock::SharedClock,
+    delivery::Fingerprint,
+    store::{Answer, ClaimKey, ClaimOutcome, ClaimStore, ClaimToken, Settled, StoreError, StoreFuture},
+};
+
+#[derive(Debug)]
+pub(super) struct Guarded {
+    pub(super) store: Arc<dyn ClaimStore>,
+    pub(super) budget: Duration,
+    pub(super) clock: SharedClock,
+    pub(super) circuit: Arc<Mutex<Circuit>>,
+    pub(super) waiters: Arc<Waiters>,
+}
+
+impl Guarded {
+    fn circuit(&self) -> MutexGuard<'_, Circuit> {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn within_budget<T: Unpin>(&self, call: StoreFuture<'_, T>) -> Result<T, StoreError> {
+        let deadline = self.clock.monotonic().after(self.budget);
+        tokio::select! {
+            biased;
+            answer = call => answer,
+            () = self.clock.sleep_until(deadline) => Err(StoreError::Slow { budget: self.budget }),
+        }
+    }
+
+    fn record<T>(&self, answer: &Result<T, StoreError>) {
+        match answer {
+            Err(
+                error @ (StoreError::Unavailable { .. }
+                | StoreError::Slow { .. }
+                | StoreError::Uncertain { .. }),
+            ) => {
+                if self.circuit().failed(self.clock.monotonic()) {
+                    tracing::error!(%error, "the claim store fails again and again: it is left alone for a while");
+                }
+            }
+            // A store that is full has answered.
+            _ => self.circuit().succeeded(),
+        }
+    }
+
+    fn bounded<'a, T: Unpin + Send + 'a>(&'a self, call: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+        match call.into_ready() {
+            Ok(answer) => {
+                self.record(&answer);
+                StoreFuture::ready(answer)
+            }
+            Err(call) => StoreFuture::wait(async move {
+                let answer = self.within_budget(call).await;
+                self.record(&answer);
+                answer
+            }),
+        }
+    }
+
+    /// Duplicates are woken even if the settlement failed: they ask the store, which knows.
+    fn settling<'a>(&'a self, key: ClaimKey, call: StoreFuture<'a, Settled>) -> StoreFuture<'a, Settled> {
+        match self.bounded(call).into_ready() {
+            Ok(answer) => {
+                self.waiters.wake(&key);
+                StoreFuture::ready(answer)
+            }
+            Err(call) => StoreFuture::wait(async move {
+                let answer = call.await;
+                self.waiters.wake(&key);
+                answer
+            }),
+        }
+    }
+}
+
+/// The circuit holds back claims alone: a settlement that is not tried leaves a processed delivery to run again.
+impl ClaimStore for Guarded {
+    fn claim<'a>(
+        &'a self,
+        key: ClaimKey,
+        fingerprint: Fingerprint,
+        lease: Duration,
+    ) -> StoreFuture<'a, ClaimOutcome> {
+        let admitted = self.circuit().admit(self.clock.monotonic());
+        match admitted {
+            Ok(()) => self.bounded(self.store.claim(key, fingerprint, lease)),
+            Err(remaining) => StoreFuture::ready(Err(StoreError::CircuitOpen { remaining })),
+        }
+    }
+
+    fn extend<'a>(&'a self, token: ClaimToken, lease: Duration) -> StoreFuture<'a, Settled> {
+        self.bounded(self.store.extend(token, lease))
+    }
+
+    fn acknowledge<'a>(
+        &'a self,
+        token: ClaimToken,
+        answer: Answer,
+        lease: Duration,
+    ) -> StoreFuture<'a, Settled> {
+        self.settling(token.key, self.store.acknowledge(token, answer, lease))
+    }
+
+    fn complete<'a>(&'a self, token: ClaimToken, answer: Answer, keep: Duration) -> StoreFuture<'a, Settled> {
+        self.settling(token.key, self.store.complete(token, answer, keep))
+    }
+
+    fn release<'a>(&'a self, token: ClaimToken) -> StoreFuture<'a, Settled> {
+        self.settling(token.key, self.store.release(token))
+    }
+}

@@ -1,0 +1,240 @@
+//! Settings.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::StatusCode;
+use tokio_util::task::TaskTracker;
+use tower_layer::Layer;
+
+use super::{
+    circuit::Circuit,
+    guarded::Guarded,
+    service::Idempotency,
+    verdict::Mode,
+    waiters::{Limits, Waiters},
+};
+use crate::{
+    clock::{SharedClock, SystemClock},
+    defaults,
+    provider::Provider,
+    store::ClaimStore,
+};
+
+/// A heartbeat comes three times in a lease, and must not become a loop without rest.
+const SHORTEST_LEASE: Duration = Duration::from_millis(30);
+
+/// Lets each verified delivery be processed once. See the [module](super).
+#[derive(Clone)]
+pub struct IdempotencyLayer {
+    settings: Settings,
+    live: Arc<Live>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    store: Arc<dyn ClaimStore>,
+    pub(super) mode: Mode,
+    pub(super) lease: Duration,
+    keep: Option<Duration>,
+    pub(super) payloads: Option<Duration>,
+    pub(super) duplicate_wait: Duration,
+    pub(super) waiters: Limits,
+    store_budget: Duration,
+    pub(super) completes: fn(StatusCode) -> bool,
+    pub(super) clock: SharedClock,
+    pub(super) tasks: TaskTracker,
+}
+
+/// What all services of one layer share, however often the layer is applied.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) waiters: Arc<Waiters>,
+    circuit: Arc<Mutex<Circuit>>,
+    pub(super) draining: AtomicBool,
+    pub(super) mismatches: AtomicU64,
+}
+
+impl Settings {
+    pub(super) fn keep(&self, provider: &Provider) -> Duration {
+        let retries = provider.retries().span.saturating_add(defaults::RETENTION_MARGIN);
+        self.keep.unwrap_or_else(|| retries.max(defaults::RETENTION))
+    }
+}
+
+impl IdempotencyLayer {
+    /// Processes each delivery once, by the provider's delivery id, as `store` remembers it.
+    pub fn new(store: impl ClaimStore) -> Self {
+        Self::with_mode(Arc::new(store), Mode::Webhook)
+    }
+
+    /// The same with a store that others use too.
+    pub fn shared(store: Arc<dyn ClaimStore>) -> Self {
+        Self::with_mode(store, Mode::Webhook)
+    }
+
+    /// For an API whose clients name each operation in an `Idempotency-Key` header (draft 07), instead of for
+    /// webhooks: a missing or malformed key is answered 400, a key in flight 409, a key used for another payload,
+    /// method or target 422. Answers are kept with their bodies up to [`defaults::ANSWER_BODY`].
+    ///
+    /// The key may be quoted, as the draft demands, or bare, as many clients send it. It is the client's own: the
+    /// tenant and the id of the signing key are part of what is claimed, so no client sees another one's answer.
+    ///
+    /// Any answer is final but 408, 425, 429 and 5xx, after which the client may try again with the same key.
+    pub fn api(store: impl ClaimStore) -> Self {
+        Self::with_mode(Arc::new(store), Mode::Api)
+    }
+
+    fn with_mode(store: Arc<dyn ClaimStore>, mode: Mode) -> Self {
+        let settings = Settings {
+            store,
+            mode,
+            lease: defaults::LEASE,
+            keep: None,
+            payloads: None,
+            duplicate_wait: defaults::DUPLICATE_WAIT,
+            waiters: Limits { per_key: defaults::WAITERS_PER_KEY, all: defaults::WAITERS },
+            store_budget: defaults::STORE_BUDGET,
+            completes: match mode {
+                Mode::Webhook => is_success,
+                Mode::Api => is_final_for_a_client,
+            },
+            clock: SystemClock::shared(),
+            tasks: TaskTracker::new(),
+        };
+        let live = Live {
+            waiters: Arc::default(),
+            circuit: Arc::new(Mutex::new(Circuit::new(defaults::STORE_FAILURES, defaults::STORE_REST))),
+            draining: AtomicBool::new(false),
+            mismatches: AtomicU64::new(0),
+        };
+        Self { settings, live: Arc::new(live) }
+    }
+
+    /// How long a claim outlives the process that holds it; [`defaults::LEASE`] unless told, at least 30 ms. While
+    /// a handler runs its claim is extended, so this need not be as long as the handler takes.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease.max(SHORTEST_LEASE);
+        self
+    }
+
+    /// How long a processed delivery is remembered. Unless told, an hour longer than its provider retries, and
+    /// never less than [`defaults::RETENTION`].
+    #[must_use]
+    pub fn keep(mut self, keep: Duration) -> Self {
+        self.settings.keep = Some(keep);
+        self
+    }
+
+    /// Takes equal payloads for one delivery, whatever their ids, for as long as `keep` after the first.
+    ///
+    /// For providers that do not sign the delivery id (GitHub, Shopify): whoever has captured a delivery can send
+    /// it again under a fresh id. The price is that two deliveries that are equal to the byte are one.
+    #[must_use]
+    pub const fn deduplicate_payloads(mut self, keep: Duration) -> Self {
+        self.settings.payloads = Some(keep);
+        self
+    }
+
+    /// How long a duplicate waits for the first one's answer; [`defaults::DUPLICATE_WAIT`] unless told.
+    #[must_use]
+    pub const fn duplicate_wait(mut self, wait: Duration) -> Self {
+        self.settings.duplicate_wait = wait;
+        self
+    }
+
+    /// How many duplicates may wait for one delivery, and in all; others are told to come back at once.
+    /// [`defaults::WAITERS_PER_KEY`] and [`defaults::WAITERS`] unless told.
+    #[must_use]
+    pub const fn waiters(mut self, per_key: usize, all: usize) -> Self {
+        self.settings.waiters = Limits { per_key, all };
+        self
+    }
+
+    /// How long the store may take over one operation; [`defaults::STORE_BUDGET`] unless told.
+    #[must_use]
+    pub const fn store_budget(mut self, budget: Duration) -> Self {
+        self.settings.store_budget = budget;
+        self
+    }
+
+    /// Which of the handler's answers mean that the delivery is processed; any 2xx unless told. After any other
+    /// answer the claim is released, and a retry runs.
+    #[must_use]
+    pub fn completes_on(mut self, completes: fn(StatusCode) -> bool) -> Self {
+        self.settings.completes = completes;
+        self
+    }
+
+    /// Waits and extends claims by this clock.
+    #[must_use]
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.settings.clock = clock;
+        self
+    }
+
+    /// Counts handlers whose client has left among these tasks, so that one shutdown waits for all.
+    #[must_use]
+    pub fn tasks(mut self, tasks: TaskTracker) -> Self {
+        self.settings.tasks = tasks;
+        self
+    }
+
+    /// How long a delivery of this provider is remembered.
+    pub fn keeps(&self, provider: &Provider) -> Duration {
+        self.settings.keep(provider)
+    }
+
+    /// Deliveries so far whose id was that of a processed delivery with another payload.
+    pub fn mismatches(&self) -> u64 {
+        self.live.mismatches.load(Ordering::Relaxed)
+    }
+
+    /// Refuses new deliveries from now on, and waits for the handlers whose client has left. Returns how many were
+    /// still running after `deadline`; their claims end with their leases.
+    pub async fn drain(&self, deadline: Duration) -> usize {
+        self.live.draining.store(true, Ordering::SeqCst);
+        let Settings { tasks, clock, .. } = &self.settings;
+        tasks.close();
+        tokio::select! {
+            () = tasks.wait() => 0,
+            () = clock.sleep_until(clock.monotonic().after(deadline)) => tasks.len(),
+        }
+    }
+}
+
+impl fmt::Debug for IdempotencyLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdempotencyLayer").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for IdempotencyLayer {
+    type Service = Idempotency<S>;
+
+    fn layer(&self, inner: S) -> Idempotency<S> {
+        let store = Guarded {
+            store: Arc::clone(&self.settings.store),
+            budget: self.settings.store_budget,
+            clock: Arc::clone(&self.settings.clock),
+            circuit: Arc::clone(&self.live.circuit),
+            waiters: Arc::clone(&self.live.waiters),
+        };
+        Idempotency::new(inner, Arc::new(store), self.settings.clone(), Arc::clone(&self.live))
+    }
+}
+
+fn is_success(status: StatusCode) -> bool {
+    status.is_success()
+}
+
+fn is_final_for_a_client(status: StatusCode) -> bool {
+    !status.is_server_error() && !matches!(status.as_u16(), 408 | 425 | 429)
+}

@@ -1,0 +1,208 @@
+//! A provider's facts.
+
+use std::{borrow::Cow, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request};
+
+use super::facts::{AnswerMeaning, IdSource, Retried, Retries, TypeSource};
+use crate::{
+    defaults,
+    verify::{Scheme, SignError, Signing, SigningSecret},
+};
+
+/// Who sends: see [the module](super).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provider {
+    pub(super) name: Cow<'static, str>,
+    pub(super) scheme: Scheme,
+    pub(super) id: Cow<'static, [IdSource]>,
+    pub(super) event_type: Cow<'static, [TypeSource]>,
+    pub(super) methods: Cow<'static, [Method]>,
+    pub(super) largest_body: Option<u64>,
+    pub(super) waits: Duration,
+    pub(super) retries: Retries,
+    pub(super) answer: AnswerMeaning,
+    pub(super) docs: Option<&'static str>,
+}
+
+impl Provider {
+    /// A provider that is not among the presets: it POSTs, waits 10 s, retries 5xx and 429 for up to four days, and
+    /// sends no id, so that its deliveries are told apart by the SHA-256 of what it signs.
+    pub fn custom(name: impl Into<Cow<'static, str>>, scheme: Scheme) -> Self {
+        Self {
+            name: name.into(),
+            scheme,
+            id: Cow::Borrowed(&[]),
+            event_type: Cow::Borrowed(&[]),
+            methods: Cow::Borrowed(&[Method::POST]),
+            largest_body: None,
+            waits: Duration::from_secs(10),
+            retries: Retries { after: Retried::ServerErrors, span: defaults::RETENTION },
+            answer: AnswerMeaning::None,
+            docs: None,
+        }
+    }
+
+    /// The same with another scheme.
+    #[must_use]
+    pub fn with_scheme(mut self, scheme: Scheme) -> Self {
+        self.scheme = scheme;
+        self
+    }
+
+    /// Where the delivery id is: the first of these that has one.
+    #[must_use]
+    pub fn delivery_id(mut self, sources: impl Into<Vec<IdSource>>) -> Self {
+        self.id = Cow::Owned(sources.into());
+        self
+    }
+
+    /// The same, asked before the sources that the provider has already.
+    #[must_use]
+    pub fn delivery_id_first(mut self, source: IdSource) -> Self {
+        self.id.to_mut().insert(0, source);
+        self
+    }
+
+    /// Where the event type is: the first of these that has one.
+    #[must_use]
+    pub fn event_type(mut self, sources: impl Into<Vec<TypeSource>>) -> Self {
+        self.event_type = Cow::Owned(sources.into());
+        self
+    }
+
+    /// The same, asked before the sources that the provider has already.
+    #[must_use]
+    pub fn event_type_first(mut self, source: TypeSource) -> Self {
+        self.event_type.to_mut().insert(0, source);
+        self
+    }
+
+    /// The methods that it sends with.
+    #[must_use]
+    pub fn sending_with(mut self, methods: impl Into<Vec<Method>>) -> Self {
+        self.methods = Cow::Owned(methods.into());
+        self
+    }
+
+    /// The largest body that it sends, in bytes.
+    #[must_use]
+    pub const fn sending_at_most(mut self, bytes: u64) -> Self {
+        self.largest_body = Some(bytes);
+        self
+    }
+
+    /// How long it waits for an answer.
+    #[must_use]
+    pub const fn waiting(mut self, waits: Duration) -> Self {
+        self.waits = waits;
+        self
+    }
+
+    /// Which answers it retries, and for how long after the first attempt.
+    #[must_use]
+    pub const fn retrying(mut self, after: Retried, span: Duration) -> Self {
+        self.retries = Retries { after, span };
+        self
+    }
+
+    /// Whether it reads the bodies of answers.
+    #[must_use]
+    pub fn reading_answers(mut self, answer: AnswerMeaning) -> Self {
+        self.answer = answer;
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it signs.
+    pub const fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// The methods that it sends with.
+    pub fn methods(&self) -> &[Method] {
+        &self.methods
+    }
+
+    /// The largest body that it sends, where it says so.
+    pub const fn largest_body(&self) -> Option<u64> {
+        self.largest_body
+    }
+
+    /// How long it waits for an answer.
+    pub const fn waits(&self) -> Duration {
+        self.waits
+    }
+
+    /// When and for how long it sends again.
+    pub const fn retries(&self) -> &Retries {
+        &self.retries
+    }
+
+    /// Where its delivery ids may be.
+    pub fn id_sources(&self) -> &[IdSource] {
+        &self.id
+    }
+
+    /// Where its event types may be.
+    pub fn type_sources(&self) -> &[TypeSource] {
+        &self.event_type
+    }
+
+    /// Its own page on webhooks, for presets.
+    pub const fn docs_url(&self) -> Option<&'static str> {
+        self.docs
+    }
+
+    /// Whether it reads the body of the answer to deliveries of this type, so that a duplicate must get it too.
+    pub fn answer_carries_meaning(&self, event_type: Option<&str>) -> bool {
+        match &self.answer {
+            AnswerMeaning::None => false,
+            AnswerMeaning::All => true,
+            AnswerMeaning::Types(types) => {
+                event_type.is_some_and(|given| types.iter().any(|meant| *meant == given))
+            }
+        }
+    }
+
+    /// Signs a request as this provider does, and puts the delivery id where this provider puts it: for tests, and for
+    /// the sending side.
+    ///
+    /// ```
+    /// use std::time::SystemTime;
+    /// use tower_webhook::{SigningSecret, provider, verify::Signing};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut request = http::Request::post("/webhooks/github").body(bytes::Bytes::from_static(b"{}"))?;
+    /// let secret = SigningSecret::from_text("a secret")?;
+    /// provider::GITHUB.sign(&mut request, &secret, &Signing::new("72d3162e", SystemTime::now()))?;
+    /// assert!(request.headers().contains_key("x-hub-signature-256"));
+    /// assert_eq!(request.headers()["x-github-delivery"], "72d3162e");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SignError`] when the secret, the id or the time does not fit the scheme.
+    pub fn sign(
+        &self,
+        request: &mut Request<Bytes>,
+        secret: &SigningSecret,
+        signing: &Signing<'_>,
+    ) -> Result<(), SignError> {
+        let header = self.id.iter().find_map(|source| match source {
+            IdSource::Header(name) => Some(name),
+            _ => None,
+        });
+        if let Some(name) = header.filter(|_| !signing.id().is_empty()) {
+            signing.put_id(request.headers_mut(), name)?;
+        }
+        self.scheme.sign(request, secret, signing)
+    }
+}

@@ -1,0 +1,438 @@
+//! The presets.
+
+use std::{borrow::Cow, time::Duration};
+
+use http::Method;
+
+use super::{
+    facts::{AnswerMeaning, Composite, IdSource, Retried, Retries, TypeSource},
+    general::Provider,
+};
+use crate::verify::{
+    Algorithm, Encoding, HeaderFamily, HmacScheme, KeyForm, Kind, Part, Scheme, SignatureForm, Timestamp,
+    TimestampFormat, TimestampPlace, TokenScheme,
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+const fn text(text: &'static str) -> Cow<'static, str> {
+    Cow::Borrowed(text)
+}
+
+const fn times(count: u32, unit: Duration) -> Duration {
+    Duration::from_secs(unit.as_secs() * count as u64)
+}
+
+const fn family(signature: &'static str) -> HeaderFamily {
+    HeaderFamily { signature: text(signature), id: None, timestamp: None }
+}
+
+const fn signed_family(signature: &'static str, id: &'static str, timestamp: &'static str) -> HeaderFamily {
+    HeaderFamily { signature: text(signature), id: Some(text(id)), timestamp: Some(text(timestamp)) }
+}
+
+/// What a preset says besides its scheme. All of it is `Copy`, so that one preset can be written as another one with a
+/// difference in a constant.
+#[derive(Clone, Copy)]
+struct Facts {
+    name: &'static str,
+    id: &'static [IdSource],
+    event_type: &'static [TypeSource],
+    largest_body: Option<u64>,
+    waits: Duration,
+    retries: Retries,
+    answered_types: &'static [Cow<'static, str>],
+    docs: &'static str,
+}
+
+/// A provider that waits 10 s, and sends again whatever was not answered 2xx for up to four days.
+const USUAL: Facts = Facts {
+    name: "",
+    id: &[],
+    event_type: &[],
+    largest_body: None,
+    waits: Duration::from_secs(10),
+    retries: Retries { after: Retried::AnythingButSuccess, span: times(4, DAY) },
+    answered_types: &[],
+    docs: "",
+};
+
+const fn preset(facts: Facts, scheme: Scheme) -> Provider {
+    Provider {
+        name: text(facts.name),
+        scheme,
+        id: Cow::Borrowed(facts.id),
+        event_type: Cow::Borrowed(facts.event_type),
+        methods: Cow::Borrowed(POST),
+        largest_body: facts.largest_body,
+        waits: facts.waits,
+        retries: facts.retries,
+        answer: match facts.answered_types {
+            [] => AnswerMeaning::None,
+            types => AnswerMeaning::Types(Cow::Borrowed(types)),
+        },
+        docs: Some(facts.docs),
+    }
+}
+
+const POST: &[Method] = &[Method::POST];
+
+const fn retries(span: Duration) -> Retries {
+    Retries { after: Retried::AnythingButSuccess, span }
+}
+
+/// An HMAC-SHA256 under a secret that is text.
+const fn hmac(
+    families: &'static [HeaderFamily],
+    form: SignatureForm,
+    encoding: Encoding,
+    content: &'static [Part],
+    timestamp: Option<Timestamp>,
+) -> Scheme {
+    Scheme(Kind::Hmac(HmacScheme {
+        algorithm: Algorithm::HmacSha256,
+        key: KeyForm::Text,
+        families: Cow::Borrowed(families),
+        form,
+        encoding,
+        content: Cow::Borrowed(content),
+        timestamp,
+    }))
+}
+
+/// The same in hex over the body, behind `sha256=`.
+const fn sha256_of_body(families: &'static [HeaderFamily]) -> Scheme {
+    hmac(families, SignatureForm::Prefixed(text("sha256=")), Encoding::Hex, BODY, None)
+}
+
+/// The `v1` of Standard Webhooks in these headers.
+const fn standard(families: &'static [HeaderFamily]) -> Scheme {
+    Scheme(Kind::Hmac(HmacScheme {
+        algorithm: Algorithm::HmacSha256,
+        key: KeyForm::WHSEC,
+        families: Cow::Borrowed(families),
+        form: SignatureForm::Versions(text("v1")),
+        encoding: Encoding::Base64,
+        content: Cow::Borrowed(STANDARD_CONTENT),
+        timestamp: Some(Timestamp::header(TimestampFormat::Seconds)),
+    }))
+}
+
+const BODY: &[Part] = &[Part::Body];
+const STANDARD_CONTENT: &[Part] =
+    &[Part::Id, Part::Literal(text(".")), Part::Timestamp, Part::Literal(text(".")), Part::Body];
+const STANDARD_HEADERS: HeaderFamily = signed_family("webhook-signature", "webhook-id", "webhook-timestamp");
+const SIGNED_ID: &[IdSource] = &[IdSource::Scheme];
+const TYPE_FIELD: &[TypeSource] = &[TypeSource::Pointer(text("/type"))];
+
+const STANDARD_FAMILIES: &[HeaderFamily] = &[STANDARD_HEADERS];
+
+const STANDARD_WEBHOOKS_FACTS: Facts = Facts {
+    name: "standard-webhooks",
+    id: SIGNED_ID,
+    event_type: TYPE_FIELD,
+    waits: Duration::from_secs(15),
+    docs: "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
+    ..USUAL
+};
+
+/// Standard Webhooks, symmetric signatures (`v1`): <https://github.com/standard-webhooks/standard-webhooks>.
+///
+/// Id and timestamp are signed. A sender's example schedule of retries spans 75 h 35 min.
+pub const STANDARD_WEBHOOKS: Provider = preset(STANDARD_WEBHOOKS_FACTS, standard(STANDARD_FAMILIES));
+
+const SVIX_FAMILIES: &[HeaderFamily] =
+    &[signed_family("svix-signature", "svix-id", "svix-timestamp"), STANDARD_HEADERS];
+
+const SVIX_FACTS: Facts = Facts {
+    name: "svix",
+    id: SIGNED_ID,
+    event_type: TYPE_FIELD,
+    waits: Duration::from_secs(15),
+    docs: "https://docs.svix.com/receiving/verifying-payloads/how",
+    ..USUAL
+};
+
+/// Svix and those who send through it: <https://docs.svix.com/receiving/verifying-payloads/how>.
+///
+/// `svix-*` headers, else `webhook-*`; the two are never mixed. Id and timestamp are signed. Retries span 27 h 35 min
+/// (<https://docs.svix.com/retries>); messages can be sent again by hand, so four days are counted.
+pub const SVIX: Provider = preset(SVIX_FACTS, standard(SVIX_FAMILIES));
+
+const HUB_FAMILIES: &[HeaderFamily] = &[family("x-hub-signature-256")];
+
+const GITHUB_FACTS: Facts = Facts {
+    name: "github",
+    id: &[IdSource::Header(text("x-github-delivery"))],
+    event_type: &[TypeSource::Header(text("x-github-event"))],
+    largest_body: Some(25 * 1024 * 1024),
+    retries: Retries { after: Retried::Nothing, span: times(3, DAY) },
+    docs: "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
+    ..USUAL
+};
+
+/// GitHub: <https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>.
+///
+/// The delivery id, `X-GitHub-Delivery`, and the event type are not signed, and there is no timestamp: who has captured
+/// one delivery can send it again under a fresh id; `deduplicate_payloads` of
+/// [`IdempotencyLayer`](crate::idempotency::IdempotencyLayer) claims the payload too. GitHub never sends again by itself; by
+/// hand within three days (*second-hand*). `X-Hub-Signature` with SHA-1 is not read.
+pub const GITHUB: Provider = preset(GITHUB_FACTS, sha256_of_body(HUB_FAMILIES));
+
+const STRIPE_FAMILIES: &[HeaderFamily] = &[family("stripe-signature")];
+const STRIPE_CONTENT: &[Part] = &[Part::Timestamp, Part::Literal(text(".")), Part::Body];
+
+const STRIPE_FACTS: Facts = Facts {
+    name: "stripe",
+    id: &[IdSource::Pointer(text("/id"))],
+    event_type: TYPE_FIELD,
+    retries: retries(times(3, DAY)),
+    docs: "https://docs.stripe.com/webhooks",
+    ..USUAL
+};
+
+/// Stripe: <https://docs.stripe.com/webhooks#verify-manually>.
+///
+/// `whsec_` is part of the key. The id is that of the event, in the signed body, and the same in every endpoint. How long
+/// Stripe waits is *not documented*; 10 s are counted. In live mode it retries for three days.
+pub const STRIPE: Provider = preset(
+    STRIPE_FACTS,
+    hmac(
+        STRIPE_FAMILIES,
+        SignatureForm::Fields { separator: ',', signature: text("v1"), timestamp: Some(text("t")) },
+        Encoding::Hex,
+        STRIPE_CONTENT,
+        Some(Timestamp::field(TimestampFormat::Seconds)),
+    ),
+);
+
+const SLACK_FAMILIES: &[HeaderFamily] = &[HeaderFamily {
+    signature: text("x-slack-signature"),
+    id: None,
+    timestamp: Some(text("x-slack-request-timestamp")),
+}];
+const SLACK_CONTENT: &[Part] =
+    &[Part::Literal(text("v0:")), Part::Timestamp, Part::Literal(text(":")), Part::Body];
+
+const SLACK_FACTS: Facts = Facts {
+    name: "slack",
+    id: &[IdSource::Pointer(text("/event_id"))],
+    event_type: &[TypeSource::Pointer(text("/event/type")), TypeSource::Pointer(text("/type"))],
+    waits: Duration::from_secs(3),
+    retries: retries(HOUR),
+    docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack",
+    ..USUAL
+};
+
+/// Slack: <https://docs.slack.dev/authentication/verifying-requests-from-slack>.
+///
+/// Event deliveries have an id in the signed body; slash commands and interactions have none and are told apart by what is
+/// signed, the time included. Slack waits 3 s and retries at once, after a minute and after five (*partly second-hand*); it
+/// reads the answers to commands and interactions, which are not event deliveries.
+pub const SLACK: Provider = preset(
+    SLACK_FACTS,
+    hmac(
+        SLACK_FAMILIES,
+        SignatureForm::Prefixed(text("v0=")),
+        Encoding::Hex,
+        SLACK_CONTENT,
+        Some(Timestamp::header(TimestampFormat::Seconds)),
+    ),
+);
+
+const SHOPIFY_FAMILIES: &[HeaderFamily] = &[family("x-shopify-hmac-sha256")];
+
+const SHOPIFY_FACTS: Facts = Facts {
+    name: "shopify",
+    id: &[IdSource::Header(text("x-shopify-webhook-id"))],
+    event_type: &[TypeSource::Header(text("x-shopify-topic"))],
+    waits: Duration::from_secs(5),
+    retries: retries(times(4, HOUR)),
+    docs: "https://shopify.dev/docs/apps/build/webhooks/subscribe/https",
+    ..USUAL
+};
+
+/// Shopify: <https://shopify.dev/docs/apps/build/webhooks/subscribe/https>.
+///
+/// The delivery id, the topic and `X-Shopify-Triggered-At` are not signed. Shopify waits 5 s and retries 8 times in 4 h.
+pub const SHOPIFY: Provider =
+    preset(SHOPIFY_FACTS, hmac(SHOPIFY_FAMILIES, SignatureForm::Bare, Encoding::Base64, BODY, None));
+
+const GITLAB_FACTS: Facts = Facts {
+    name: "gitlab",
+    id: &[IdSource::Header(text("idempotency-key")), IdSource::Header(text("x-gitlab-event-uuid"))],
+    event_type: &[TypeSource::Header(text("x-gitlab-event")), TypeSource::Pointer(text("/object_kind"))],
+    retries: retries(DAY),
+    docs: "https://docs.gitlab.com/user/project/integrations/webhooks/",
+    ..USUAL
+};
+
+/// GitLab with a secret token: <https://docs.gitlab.com/user/project/integrations/webhooks/>.
+///
+/// `X-Gitlab-Token` is the secret itself and proves nothing about the body; take [`GITLAB_SIGNED`] where a signing token can
+/// be set. The ids are headers. GitLab waits 10 s; that it does not retry is *unverified*, so retries of any failure are
+/// counted for a day.
+pub const GITLAB: Provider = preset(
+    GITLAB_FACTS,
+    Scheme(Kind::Token(TokenScheme { header: text("x-gitlab-token"), prefix: text("") })),
+);
+
+/// GitLab with a signing token, in the form of Standard Webhooks. That the key is `whsec_` and base64 is *unverified*.
+pub const GITLAB_SIGNED: Provider =
+    preset(Facts { id: SIGNED_ID, ..GITLAB_FACTS }, standard(STANDARD_FAMILIES));
+
+const LINEAR_FAMILIES: &[HeaderFamily] = &[family("linear-signature")];
+
+const LINEAR_FACTS: Facts = Facts {
+    name: "linear",
+    id: &[IdSource::Header(text("linear-delivery"))],
+    event_type: &[TypeSource::Header(text("linear-event")), TypeSource::Pointer(text("/type"))],
+    waits: Duration::from_secs(5),
+    retries: retries(times(8, HOUR)),
+    docs: "https://linear.app/developers/webhooks",
+    ..USUAL
+};
+
+/// Linear: <https://linear.app/developers/webhooks>.
+///
+/// The timestamp stands in the signed body and may be a minute off; the delivery id is a header that is not signed. Linear
+/// waits 5 s and retries after a minute, an hour and six hours.
+pub const LINEAR: Provider = preset(
+    LINEAR_FACTS,
+    hmac(
+        LINEAR_FAMILIES,
+        SignatureForm::Bare,
+        Encoding::Hex,
+        BODY,
+        Some(Timestamp {
+            place: TimestampPlace::Body(text("/webhookTimestamp")),
+            format: TimestampFormat::Milliseconds,
+            past: Some(MINUTE),
+            future: Some(MINUTE),
+        }),
+    ),
+);
+
+const META_FACTS: Facts = Facts {
+    name: "meta",
+    event_type: &[
+        TypeSource::Pointer(text("/entry/0/changes/0/field")),
+        TypeSource::Pointer(text("/object")),
+    ],
+    waits: Duration::from_secs(5),
+    retries: retries(times(7, DAY)),
+    docs: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
+    ..USUAL
+};
+
+/// Meta (Facebook, Instagram, WhatsApp): <https://developers.facebook.com/docs/graph-api/webhooks/getting-started>.
+///
+/// There is no delivery id and no timestamp: deliveries are told apart by the SHA-256 of their bodies. How long Meta waits
+/// (5 s are counted) and retries (7 days, WhatsApp's) is *unverified*.
+pub const META: Provider = preset(META_FACTS, sha256_of_body(HUB_FAMILIES));
+
+const TWITCH_FAMILIES: &[HeaderFamily] = &[signed_family(
+    "twitch-eventsub-message-signature",
+    "twitch-eventsub-message-id",
+    "twitch-eventsub-message-timestamp",
+)];
+const TWITCH_CONTENT: &[Part] = &[Part::Id, Part::Timestamp, Part::Body];
+
+const TWITCH_FACTS: Facts = Facts {
+    name: "twitch",
+    id: SIGNED_ID,
+    event_type: &[TypeSource::Header(text("twitch-eventsub-subscription-type"))],
+    waits: Duration::from_secs(5),
+    retries: retries(DAY),
+    docs: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/",
+    ..USUAL
+};
+
+/// Twitch EventSub: <https://dev.twitch.tv/docs/eventsub/handling-webhook-events/>.
+///
+/// Id and timestamp are signed; ten minutes of tolerance are what Twitch's documentation asks for (*from memory*). How long
+/// it waits ("a few seconds"; 5 are counted) and retries (a day is counted) is *not documented*.
+pub const TWITCH: Provider = preset(
+    TWITCH_FACTS,
+    hmac(
+        TWITCH_FAMILIES,
+        SignatureForm::Prefixed(text("sha256=")),
+        Encoding::Hex,
+        TWITCH_CONTENT,
+        Some(Timestamp {
+            place: TimestampPlace::Header,
+            format: TimestampFormat::Rfc3339,
+            past: Some(times(10, MINUTE)),
+            future: Some(times(10, MINUTE)),
+        }),
+    ),
+);
+
+/// Types of which a call has one each.
+const ONCE_A_CALL: &[Cow<'static, str>] = &[
+    text("StartWebHookPayload"),
+    text("CompletedWebHookPayload"),
+    text("FailedWebHookPayload"),
+    text("CallDeadLineWebHookPayload"),
+];
+
+/// Types of which a call has many.
+const OFTEN_A_CALL: &[Cow<'static, str>] = &[text("ToolWebHookPayload"), text("TransferWebHookPayload")];
+
+const DASHA_FACTS: Facts = Facts {
+    name: "dasha-blackbox",
+    id: &[
+        IdSource::Header(text("x-blackbox-delivery-id")),
+        IdSource::Header(text("x-dasha-blackbox-delivery-id")),
+        IdSource::NeverFor(Cow::Borrowed(OFTEN_A_CALL)),
+        IdSource::Composite(Composite {
+            pointers: Cow::Borrowed(&[text("/callId")]),
+            only_types: Cow::Borrowed(ONCE_A_CALL),
+        }),
+    ],
+    event_type: &[
+        TypeSource::Pointer(text("/type")),
+        TypeSource::Pointer(text("/eventType")),
+        TypeSource::Header(text("x-blackbox-event")),
+        TypeSource::Header(text("x-dasha-blackbox-event")),
+    ],
+    waits: Duration::from_secs(30),
+    retries: Retries { after: Retried::ServerErrors, span: Duration::from_secs(5 + 25 + 125 + 625 + 3125) },
+    answered_types: &[
+        text("StartWebHookPayload"),
+        text("ToolWebHookPayload"),
+        text("TransferWebHookPayload"),
+    ],
+    docs: "https://docs.dasha.ai",
+    ..USUAL
+};
+
+const DASHA_FAMILIES: &[HeaderFamily] =
+    &[family("x-blackbox-signature"), family("x-dasha-blackbox-signature")];
+
+/// Dasha BlackBox, calls by voice agents, with a signature: HMAC-SHA256 over the body in hex, with or without `sha256=`.
+///
+/// Its documentation writes the other headers' names with a space in them, which HTTP forbids, so `x-blackbox-*` and
+/// `x-dasha-blackbox-*` are read; others can be set with [`Provider::delivery_id_first`] and
+/// [`Provider::event_type_first`]. Without a delivery id header, Start, Completed, Failed and CallDeadLine are
+/// deduplicated by call id and type; Tool and Transfer never are, because one call makes many. That the secret is used as
+/// text is *assumed*.
+///
+/// It waits 30 s (tools 1 to 60 s, as configured), retries 5xx, 429 and time-outs after 5, 25, 125, 625 and 3125 s, and
+/// takes any other 4xx as final. It reads the answers to Start, Tool and Transfer.
+///
+/// Where it also sends configured static headers, both are required:
+/// [`VerifyLayer::require_header`](crate::verify::VerifyLayer::require_header). Where it sends those alone, take
+/// [`DASHA_BLACKBOX_STATIC`].
+pub const DASHA_BLACKBOX: Provider = preset(
+    DASHA_FACTS,
+    hmac(DASHA_FAMILIES, SignatureForm::MaybePrefixed(text("sha256=")), Encoding::Hex, BODY, None),
+);
+
+/// Dasha BlackBox without a signature, by `Authorization: Bearer` alone.
+///
+/// The header is the secret itself and proves nothing about the body. For another header, `X-API-Key` say, take
+/// `DASHA_BLACKBOX_STATIC.with_scheme(Scheme::token("x-api-key"))`.
+pub const DASHA_BLACKBOX_STATIC: Provider = preset(DASHA_FACTS, Scheme::bearer());

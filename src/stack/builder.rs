@@ -1,0 +1,328 @@
+//! The front door: one builder that puts the layers in their right order.
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use super::{
+    checks::{self, Plan},
+    ending::EndingSettings,
+    layer::{MethodGate, WebhookLayer},
+};
+use crate::{
+    ack::AckLayer,
+    allowlist::AllowlistLayer,
+    client_ip::ClientIpLayer,
+    clock::{SharedClock, SystemClock},
+    error::ConfigError,
+    gate::GateLayer,
+    grpc::GrpcUnaryGate,
+    idempotency::IdempotencyLayer,
+    provider::Provider,
+    rate_limit::{PerClientIp, PerTenant, Quota, RateLimitLayer},
+    render::RenderLayer,
+    store::ClaimStore,
+    verify::{BodyBudget, KeyRing, KeySource, SigningSecret, TenantSource, VerifyLayer},
+};
+
+/// Builds the stack for one endpoint of one provider. See [the module](super) for the order and an example.
+#[derive(Debug)]
+#[must_use = "a stack protects nothing before it is built and put on a route"]
+pub struct Webhook {
+    provider: Provider,
+    endpoint: Option<Cow<'static, str>>,
+    secrets: Vec<SigningSecret>,
+    keys: Option<KeySource>,
+    required: Vec<(String, SigningSecret)>,
+    tenant: Option<TenantSource>,
+    client_ip: ClientIpLayer,
+    allowlist: Option<AllowlistLayer>,
+    quota_per_ip: Option<RateLimitLayer<PerClientIp>>,
+    quota_per_tenant: Option<RateLimitLayer<PerTenant>>,
+    public_url: Option<String>,
+    body_limit: Option<u64>,
+    body_budget: Option<BodyBudget>,
+    idempotency: Option<IdempotencyLayer>,
+    ack: Option<AckLayer>,
+    inline_limit: Option<Duration>,
+    may_lose: bool,
+    render: RenderLayer,
+    clock: Option<SharedClock>,
+    /// The first setting that could not be taken; told by `build`, so that a chain of calls stays one.
+    fault: Option<ConfigError>,
+}
+
+impl From<Provider> for Webhook {
+    fn from(provider: Provider) -> Self {
+        Self {
+            provider,
+            endpoint: None,
+            secrets: Vec::new(),
+            keys: None,
+            required: Vec::new(),
+            tenant: None,
+            client_ip: ClientIpLayer::peer(),
+            allowlist: None,
+            quota_per_ip: None,
+            quota_per_tenant: None,
+            public_url: None,
+            body_limit: None,
+            body_budget: None,
+            idempotency: None,
+            ack: None,
+            inline_limit: None,
+            may_lose: false,
+            render: RenderLayer::problem_json(),
+            clock: None,
+            fault: None,
+        }
+    }
+}
+
+impl Webhook {
+    /// The endpoint's name in logs and in every key under which a delivery is remembered; the provider's name by default.
+    /// Two endpoints of one provider that share a store need two names.
+    pub fn endpoint(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.endpoint = Some(name.into());
+        self
+    }
+
+    /// A header that must hold this value besides the signature: `authorization` and `Bearer …`, say.
+    pub fn require_header(mut self, name: impl Into<String>, value: SigningSecret) -> Self {
+        self.required.push((name.into(), value));
+        self
+    }
+
+    /// A signing secret. Called several times it makes a ring: whichever fits.
+    pub fn secret(mut self, secret: SigningSecret) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
+    /// A ring of signing secrets with ids and times, or a source that is asked for each tenant's.
+    pub fn keys(mut self, keys: impl Into<KeySource>) -> Self {
+        self.keys = Some(keys.into());
+        self
+    }
+
+    /// Whose delivery a request is, where the endpoint serves many.
+    pub fn tenant(mut self, tenant: TenantSource) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// Believes `X-Forwarded-For` from proxies in these networks, and from nobody else.
+    pub fn behind<I>(self, proxies: I) -> Self
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        self.taking(ClientIpLayer::behind(proxies), Self::client_ip)
+    }
+
+    /// How the client's address is found; by default it is the peer's.
+    pub fn client_ip(mut self, layer: ClientIpLayer) -> Self {
+        self.client_ip = layer;
+        self
+    }
+
+    /// Admits clients in these networks alone.
+    pub fn allow<I>(self, networks: I) -> Self
+    where
+        I: IntoIterator<Item: AsRef<str>>,
+    {
+        self.taking(AllowlistLayer::new(networks), Self::allowlist)
+    }
+
+    /// The same with a list that can be swapped at run time, or that only reports.
+    pub fn allowlist(mut self, layer: AllowlistLayer) -> Self {
+        self.allowlist = Some(layer);
+        self
+    }
+
+    /// What one client address may send, verified or not.
+    pub fn quota_per_ip(self, quota: Quota) -> Self {
+        self.taking(RateLimitLayer::per_client_ip(quota).checked(), Self::rate_limit_per_ip)
+    }
+
+    /// The same with a limiter of its own settings.
+    pub fn rate_limit_per_ip(mut self, layer: RateLimitLayer<PerClientIp>) -> Self {
+        self.quota_per_ip = Some(layer);
+        self
+    }
+
+    /// What one tenant of the endpoint may send, or the endpoint where it has none, counted after verification so that
+    /// junk cannot use it up.
+    pub fn quota(self, quota: Quota) -> Self {
+        self.taking(RateLimitLayer::per_tenant(quota).checked(), Self::rate_limit)
+    }
+
+    /// The same with a limiter of its own settings.
+    pub fn rate_limit(mut self, layer: RateLimitLayer<PerTenant>) -> Self {
+        self.quota_per_tenant = Some(layer);
+        self
+    }
+
+    /// The address that the provider sends to, for schemes that sign it: `https://hooks.example.com`.
+    pub fn public_url(mut self, base: impl Into<String>) -> Self {
+        self.public_url = Some(base.into());
+        self
+    }
+
+    /// The largest body in bytes; by default the provider's largest payload, else 1 MiB.
+    pub const fn body_limit(mut self, bytes: u64) -> Self {
+        self.body_limit = Some(bytes);
+        self
+    }
+
+    /// A budget for the bodies of this and other stacks together.
+    pub fn body_budget(mut self, budget: BodyBudget) -> Self {
+        self.body_budget = Some(budget);
+        self
+    }
+
+    /// Runs each delivery once, by its id.
+    pub fn idempotent(self, claims: impl ClaimStore) -> Self {
+        self.idempotency(IdempotencyLayer::new(claims))
+    }
+
+    /// The same with settings of its own.
+    pub fn idempotency(mut self, layer: IdempotencyLayer) -> Self {
+        self.idempotency = Some(layer);
+        self
+    }
+
+    /// Answers 2xx before the handler runs, in memory: a crash loses what was answered and not yet processed. Deliveries
+    /// whose answer the provider reads are still answered by the handler.
+    pub fn acknowledge_first(self) -> Self {
+        self.acknowledge(AckLayer::default())
+    }
+
+    /// The same with settings of its own.
+    pub fn acknowledge(mut self, layer: AckLayer) -> Self {
+        self.ack = Some(layer);
+        self
+    }
+
+    /// How long a handler may take to answer for itself; by default nine tenths of what the sender waits.
+    pub const fn inline_limit(mut self, limit: Duration) -> Self {
+        self.inline_limit = Some(limit);
+        self
+    }
+
+    /// Accepts that deliveries of a sender that never sends again can be lost: by a quota, or in a crash after an
+    /// acknowledgement from memory.
+    pub const fn may_lose(mut self) -> Self {
+        self.may_lose = true;
+        self
+    }
+
+    /// How refusals are written; problem+json by default, and gRPC statuses to gRPC clients.
+    pub fn render(mut self, layer: RenderLayer) -> Self {
+        self.render = layer;
+        self
+    }
+
+    /// Another clock than the machine's, for all layers.
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    fn taking<T>(mut self, setting: Result<T, ConfigError>, take: impl FnOnce(Self, T) -> Self) -> Self {
+        match setting {
+            Ok(setting) => take(self, setting),
+            Err(fault) => {
+                self.fault.get_or_insert(fault);
+                self
+            }
+        }
+    }
+
+    /// Checks the settings against each other and against the provider's facts, and builds the stack.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot work: see [`ConfigError`].
+    pub fn build(mut self) -> Result<WebhookLayer, ConfigError> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
+        let keys = self.take_keys()?;
+        let inline_limit = self.inline_limit.unwrap_or(self.provider.waits() * 9 / 10);
+        checks::check(&Plan {
+            provider: &self.provider,
+            keep: self.idempotency.as_ref().map(|layer| layer.keeps(&self.provider)),
+            inline_limit,
+            acknowledges_first: self.ack.is_some(),
+            tenant_quota: self.quota_per_tenant.is_some(),
+            may_lose: self.may_lose,
+        })?;
+        let clock = self.clock.clone();
+        let verify = self.verify(keys)?;
+        let timed = |clock: &Option<SharedClock>| clock.clone();
+        Ok(WebhookLayer {
+            render: self.render,
+            methods: GateLayer::new(MethodGate(Arc::from(self.provider.methods()))),
+            client_ip: self.client_ip,
+            allowlist: self.allowlist,
+            quota_per_ip: on_clock(self.quota_per_ip, timed(&clock), RateLimitLayer::clock),
+            verify,
+            quota_per_tenant: on_clock(self.quota_per_tenant, timed(&clock), RateLimitLayer::clock),
+            grpc: GateLayer::new(GrpcUnaryGate),
+            ending: Arc::new(EndingSettings {
+                idempotency: on_clock(self.idempotency, timed(&clock), IdempotencyLayer::clock),
+                ack: on_clock(self.ack, timed(&clock), AckLayer::clock),
+                inline_limit,
+                clock: clock.unwrap_or_else(SystemClock::shared),
+            }),
+        })
+    }
+
+    fn take_keys(&mut self) -> Result<KeySource, ConfigError> {
+        let mut secrets = std::mem::take(&mut self.secrets).into_iter();
+        match (self.keys.take(), secrets.next()) {
+            (Some(_), Some(_)) => Err(ConfigError::Conflict {
+                first: ".secret(..)",
+                second: ".keys(..)",
+                reason: "put all secrets into the ring",
+            }),
+            (Some(keys), None) => Ok(keys),
+            (None, Some(first)) => Ok(secrets.fold(KeyRing::new(first), KeyRing::and).into()),
+            (None, None) => Err(ConfigError::NoSecret { provider: self.provider.name().to_owned() }),
+        }
+    }
+
+    fn verify(&mut self, keys: KeySource) -> Result<VerifyLayer, ConfigError> {
+        let mut verify = VerifyLayer::new(self.provider.clone(), keys)?;
+        for (name, value) in &self.required {
+            verify = verify.require_header(name, value)?;
+        }
+        if let Some(name) = self.endpoint.take() {
+            verify = verify.endpoint(name);
+        }
+        if let Some(tenant) = self.tenant.take() {
+            verify = verify.tenant(tenant)?;
+        }
+        if self.public_url.is_none() && self.provider.scheme().signs_url() {
+            return Err(ConfigError::NoPublicUrl { provider: self.provider.name().to_owned() });
+        }
+        if let Some(url) = self.public_url.take() {
+            verify = verify.public_url(url)?;
+        }
+        if let Some(limit) = self.body_limit {
+            verify = verify.body_limit(limit);
+        }
+        if let Some(budget) = self.body_budget.take() {
+            verify = verify.budget(budget);
+        }
+        Ok(match &self.clock {
+            Some(clock) => verify.clock(Arc::clone(clock)),
+            None => verify,
+        })
+    }
+}
+
+fn on_clock<L>(layer: Option<L>, clock: Option<SharedClock>, set: fn(L, SharedClock) -> L) -> Option<L> {
+    match (layer, clock) {
+        (Some(layer), Some(clock)) => Some(set(layer, clock)),
+        (layer, _) => layer,
+    }
+}

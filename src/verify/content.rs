@@ -1,0 +1,67 @@
+//! What is signed, piece by piece, without copying the body.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use sha2::{Digest, Sha256};
+
+use super::scheme::Part;
+use crate::rejection::Rejection;
+
+/// The pieces that a template draws on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Content<'a> {
+    pub(super) parts: &'a [Part],
+    pub(super) id: &'a [u8],
+    pub(super) timestamp: &'a str,
+    pub(super) method: &'a Method,
+    pub(super) url: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a Bytes,
+}
+
+impl Content<'_> {
+    /// Refuses what lacks a header that is signed, or has it twice.
+    pub(super) fn check(&self) -> Result<(), Rejection> {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Header(name) => single(self.headers, &**name).map(drop),
+            _ => Ok(()),
+        })
+    }
+
+    /// Hands over all pieces in order.
+    #[inline]
+    pub(super) fn feed(&self, take: &mut dyn FnMut(&[u8])) {
+        for part in self.parts {
+            take(match part {
+                Part::Id => self.id,
+                Part::Timestamp => self.timestamp.as_bytes(),
+                Part::Method => self.method.as_str().as_bytes(),
+                Part::Url => self.url.as_bytes(),
+                Part::Header(name) => {
+                    self.headers.get(&**name).map(http::HeaderValue::as_bytes).unwrap_or_default()
+                }
+                Part::Literal(text) => text.as_bytes(),
+                Part::Body => self.body,
+            });
+        }
+    }
+
+    pub(super) fn sha256(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        self.feed(&mut |piece| digest.update(piece));
+        digest.finalize().into()
+    }
+}
+
+/// The one value of a header.
+pub(super) fn single<'h>(
+    headers: &'h HeaderMap,
+    name: impl http::header::AsHeaderName + std::fmt::Display + Copy,
+) -> Result<&'h [u8], Rejection> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next().ok_or_else(|| Rejection::HeaderMissing { header: name.to_string() })?;
+    match values.next() {
+        None => Ok(first.as_bytes()),
+        Some(_) => Err(Rejection::HeaderRepeated { header: name.to_string() }),
+    }
+}

@@ -1,0 +1,298 @@
+//! Requests judged by a scheme: what all presets do.
+
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, request::Parts};
+
+use super::{
+    content::{Content, single},
+    identity::Identity,
+    ring::{BoundRing, StaticHeader},
+    scheme::{HmacScheme, Kind, Scheme, TokenScheme, header_name},
+    secret::SigningSecret,
+    signature::Signatures,
+    source::{BoundSource, KeyHandle, KeySource},
+    timestamp::TimestampPlace,
+    verifier::{PrepareFuture, Prepared, Received, Verdict, Verifier, VerifyFuture},
+};
+use crate::{
+    delivery::{DeliveryId, Fingerprint, Tenant},
+    error::ConfigError,
+    provider::Provider,
+    rejection::Rejection,
+};
+
+/// Judges requests by their provider's [`Scheme`].
+#[derive(Debug, Clone)]
+pub struct SchemeVerifier {
+    scheme: Arc<Scheme>,
+    headers: Headers,
+    identity: Identity,
+    /// Where the timestamp stands among the fields of the body, where it stands there.
+    timestamp_slot: Option<usize>,
+    keys: Arc<BoundSource>,
+    required: Vec<StaticHeader>,
+}
+
+/// The scheme's headers with their names parsed.
+#[derive(Debug, Clone)]
+enum Headers {
+    Families(Vec<Family>),
+    Token(HeaderName),
+}
+
+#[derive(Debug, Clone)]
+struct Family {
+    signature: HeaderName,
+    id: Option<HeaderName>,
+    timestamp: Option<HeaderName>,
+}
+
+impl SchemeVerifier {
+    /// Judges what `provider` sends with these keys.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::MalformedSecret`] when a secret is not in the form that the scheme takes,
+    /// [`ConfigError::InvalidHeaderName`] when a header that the provider names is none.
+    pub fn new(provider: &Provider, keys: impl Into<KeySource>) -> Result<Self, ConfigError> {
+        let scheme = Arc::new(provider.scheme().clone());
+        let mut identity = Identity::new(provider)?;
+        let (headers, timestamp_slot) = match &scheme.0 {
+            Kind::Token(token) => (Headers::Token(header_name(&token.header)?), None),
+            Kind::Hmac(hmac) => {
+                let families = hmac.families.iter().map(|family| {
+                    let optional = |name: &Option<_>| -> Result<Option<HeaderName>, ConfigError> {
+                        name.as_deref().map(header_name).transpose()
+                    };
+                    Ok(Family {
+                        signature: header_name(&family.signature)?,
+                        id: optional(&family.id)?,
+                        timestamp: optional(&family.timestamp)?,
+                    })
+                });
+                let families = families.collect::<Result<_, ConfigError>>()?;
+                (Headers::Families(families), hmac.timestamp_pointer().map(|pointer| identity.also(pointer)))
+            }
+        };
+        let keys = Arc::new(BoundSource::new(keys.into(), &scheme)?);
+        Ok(Self { scheme, headers, identity, timestamp_slot, keys, required: Vec::new() })
+    }
+
+    /// Demands that this header hold this value, besides what the scheme demands.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::InvalidHeaderName`].
+    pub fn require_header(mut self, name: &str, value: &SigningSecret) -> Result<Self, ConfigError> {
+        self.required.push(StaticHeader::new(header_name(name)?, value));
+        Ok(self)
+    }
+
+    /// Swaps the keys at run time; `None` where each tenant has its own.
+    pub fn keys(&self) -> Option<KeyHandle> {
+        match &*self.keys {
+            BoundSource::Ring(handle) => Some(handle.clone()),
+            BoundSource::Tenants { .. } => None,
+        }
+    }
+
+    /// Everything that the head alone tells.
+    fn look(&self, headers: &HeaderMap) -> Result<Prepared, Rejection> {
+        for required in &self.required {
+            if !bool::from(required.holds(single(headers, &required.name)?)) {
+                return Err(Rejection::TokenMismatch { header: required.name.to_string() });
+            }
+        }
+        match (&self.scheme.0, &self.headers) {
+            (Kind::Hmac(scheme), Headers::Families(families)) => read_families(scheme, families, headers),
+            (Kind::Token(_), Headers::Token(name)) => single(headers, name).map(|_| Prepared::default()),
+            _ => Err(Rejection::UnknownKey),
+        }
+    }
+
+    fn judge(&self, received: Received<'_>, prepared: &Prepared) -> Result<Verdict, Rejection> {
+        let ring = prepared.ring.as_deref().ok_or(Rejection::UnknownKey)?;
+        match (&self.scheme.0, &self.headers) {
+            (Kind::Hmac(scheme), Headers::Families(families)) => {
+                let family = families.get(prepared.family).ok_or(Rejection::UnknownKey)?;
+                self.judge_hmac(scheme, family, ring, received, prepared)
+            }
+            (Kind::Token(token), Headers::Token(name)) => self.judge_token(token, name, ring, received),
+            _ => Err(Rejection::UnknownKey),
+        }
+    }
+
+    fn judge_hmac(
+        &self,
+        scheme: &HmacScheme,
+        family: &Family,
+        ring: &BoundRing,
+        received: Received<'_>,
+        prepared: &Prepared,
+    ) -> Result<Verdict, Rejection> {
+        let Received { head, body, now, .. } = received;
+        // A body is parsed before its MAC is checked only where the scheme signs a time that stands in it.
+        let early = self.timestamp_slot.map(|slot| (slot, self.identity.fields(body)));
+        let timestamp = match &early {
+            Some((slot, fields)) => fields.get(*slot).and_then(Option::as_deref).unwrap_or_default(),
+            None => timestamp_text(scheme, family, &head.headers)?,
+        };
+        let scheme_id = family.id.as_ref().map(|name| single(&head.headers, name)).transpose()?;
+        let content = Content {
+            parts: &scheme.content,
+            id: scheme_id.unwrap_or_default(),
+            timestamp,
+            method: &head.method,
+            url: received.public_url.unwrap_or_default(),
+            headers: &head.headers,
+            body,
+        };
+        content.check()?;
+        let length = scheme.algorithm.length();
+        let key_id = ring
+            .find_mac(now, |keyed| prepared.signatures.contain(&keyed.mac(|take| content.feed(take)), length))
+            .map_err(|keys| Rejection::SignatureMismatch { keys })?;
+        let signed_at = match (&scheme.timestamp, self.timestamp_slot) {
+            (Some(rule), Some(_)) => Some(rule.format.read(timestamp)?),
+            _ => prepared.signed_at,
+        };
+        if let (Some(rule), Some(signed_at)) = (&scheme.timestamp, signed_at) {
+            rule.check(signed_at, now)?;
+        }
+        let late = early.is_none().then(|| self.identity.fields(body));
+        let fields =
+            early.as_ref().map(|(_, fields)| fields).or(late.as_ref()).ok_or(Rejection::UnknownKey)?;
+        let event_type = self.identity.event_type(&head.headers, fields);
+        let scheme_id = scheme_id.and_then(|id| std::str::from_utf8(id).ok());
+        let derived = || DeliveryId::derived(&content.sha256());
+        let id = self.identity.id(&head.headers, fields, event_type.as_deref(), scheme_id, derived)?;
+        Ok(Verdict { id, event_type, signed_at, key_id })
+    }
+
+    fn judge_token(
+        &self,
+        token: &TokenScheme,
+        name: &HeaderName,
+        ring: &BoundRing,
+        received: Received<'_>,
+    ) -> Result<Verdict, Rejection> {
+        let Received { head, body, now, .. } = received;
+        let mismatch = || Rejection::TokenMismatch { header: name.to_string() };
+        let given = strip_scheme(single(&head.headers, name)?, &token.prefix).ok_or_else(mismatch)?;
+        let key_id = ring.find_token(now, given).map_err(|_| mismatch())?;
+        let fields = self.identity.fields(body);
+        let event_type = self.identity.event_type(&head.headers, &fields);
+        let derived = || DeliveryId::derived(Fingerprint::of(body).as_bytes());
+        let id = self.identity.id(&head.headers, &fields, event_type.as_deref(), None, derived)?;
+        Ok(Verdict { id, event_type, signed_at: None, key_id })
+    }
+}
+
+impl Verifier for SchemeVerifier {
+    fn prepare<'a>(&'a self, head: &'a Parts, tenant: Option<&'a Tenant>) -> PrepareFuture<'a> {
+        let mut prepared = match self.look(&head.headers) {
+            Ok(prepared) => prepared,
+            Err(rejection) => return PrepareFuture::ready(Err(rejection)),
+        };
+        if let Some(ring) = self.keys.at_once() {
+            prepared.ring = Some(ring);
+            return PrepareFuture::ready(Ok(prepared));
+        }
+        PrepareFuture::wait(async move {
+            prepared.ring = Some(self.keys.of(tenant).await?);
+            Ok(prepared)
+        })
+    }
+
+    fn verify<'a>(&'a self, received: Received<'a>, prepared: Prepared) -> VerifyFuture<'a> {
+        VerifyFuture::ready(self.judge(received, &prepared))
+    }
+}
+
+/// Reads the first family whose signature header is there, and refuses what is missing or malformed in it.
+fn read_families(
+    scheme: &HmacScheme,
+    families: &[Family],
+    headers: &HeaderMap,
+) -> Result<Prepared, Rejection> {
+    let present = families.iter().position(|family| headers.contains_key(&family.signature));
+    let at = present.unwrap_or(0);
+    let family = families.get(at).ok_or(Rejection::UnknownKey)?;
+    let header =
+        text(headers, &family.signature, Rejection::SignatureMalformed { fault: "not visible ASCII" })?;
+    let signatures: Signatures = scheme.form.read(header, scheme.algorithm, scheme.encoding)?;
+    if let Some(name) = &family.id {
+        let id = single(headers, name)?;
+        let fault = match scheme.id_divider() {
+            _ if id.is_empty() => Some("it is empty"),
+            Some(divider) if holds(id, divider.as_bytes()) => {
+                Some("it holds what divides it from the timestamp")
+            }
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            return Err(Rejection::SignatureMalformed { fault });
+        }
+    }
+    let signed_at = signed_at(scheme, family, headers)?;
+    Ok(Prepared { signatures, signed_at, family: at, ..Prepared::default() })
+}
+
+fn signed_at(
+    scheme: &HmacScheme,
+    family: &Family,
+    headers: &HeaderMap,
+) -> Result<Option<SystemTime>, Rejection> {
+    match &scheme.timestamp {
+        Some(rule) if !matches!(rule.place(), TimestampPlace::Body(_)) => {
+            rule.format.read(timestamp_text(scheme, family, headers)?).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The timestamp in the head as it is written there; empty where the scheme has none there.
+fn timestamp_text<'h>(
+    scheme: &HmacScheme,
+    family: &Family,
+    headers: &'h HeaderMap,
+) -> Result<&'h str, Rejection> {
+    let malformed = || Rejection::TimestampMalformed { fault: "not visible ASCII" };
+    match (scheme.timestamp.as_ref().map(|rule| rule.place()), &family.timestamp) {
+        (Some(TimestampPlace::Header), Some(name)) => text(headers, name, malformed()),
+        (Some(TimestampPlace::Field), _) => {
+            let fault = Rejection::SignatureMalformed { fault: "not visible ASCII" };
+            scheme.form.timestamp(text(headers, &family.signature, fault)?)
+        }
+        _ => Ok(""),
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName, otherwise: Rejection) -> Result<&'h str, Rejection> {
+    std::str::from_utf8(single(headers, name)?).map_err(|_| otherwise)
+}
+
+fn holds(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len().max(1)).any(|window| window == part)
+}
+
+/// What stands behind the authentication scheme's name, which is read in either case (RFC 9110, section 11.1).
+fn strip_scheme<'a>(given: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
+    let (start, rest) = given.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix.as_bytes()).then_some(rest)
+}
+
+/// Only for what is measured: the rule of a scheme without HTTP around it.
+#[doc(hidden)]
+pub fn judge_at_once(
+    verifier: &SchemeVerifier,
+    head: &Parts,
+    body: &Bytes,
+    now: SystemTime,
+) -> Result<Verdict, Rejection> {
+    let mut prepared = verifier.look(&head.headers)?;
+    prepared.ring = verifier.keys.at_once();
+    verifier.judge(Received::new(head, body, now), &prepared)
+}

@@ -1,0 +1,210 @@
+//! A few fields of a JSON body, without building the rest of it.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// JSON pointers (RFC 6901) that are looked up together, in one pass over the body.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pointers {
+    root: Node,
+    count: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Node {
+    /// Where the value at this place is put.
+    slot: Option<usize>,
+    children: Vec<(String, Node)>,
+}
+
+/// The text of each pointer's value, in the order in which they were added.
+pub(super) type Found = Vec<Option<String>>;
+
+impl Pointers {
+    /// Adds a pointer and returns its place among the values; the same pointer is looked up once.
+    pub(super) fn add(&mut self, pointer: &str) -> usize {
+        let mut node = &mut self.root;
+        for segment in pointer.split('/').skip(1) {
+            let segment = segment.replace("~1", "/").replace("~0", "~");
+            let at = match node.children.iter().position(|(name, _)| *name == segment) {
+                Some(at) => at,
+                None => {
+                    node.children.push((segment, Node::default()));
+                    node.children.len() - 1
+                }
+            };
+            node = &mut node.children[at].1;
+        }
+        let next = self.count;
+        let slot = *node.slot.get_or_insert(next);
+        if slot == next {
+            self.count += 1;
+        }
+        slot
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The values in `body`: strings as they are, numbers and booleans as they are written. A body that is not JSON, or
+    /// breaks off, has none.
+    ///
+    /// Of a key that is there twice the last one counts, as for the JSON parsers of nearly all languages.
+    pub(super) fn find(&self, body: &[u8]) -> Found {
+        let mut found = vec![None; self.count];
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let whole =
+            Seek { node: &self.root, found: &mut found }.deserialize(&mut reader).and_then(|()| reader.end());
+        if whole.is_err() {
+            found.fill(None);
+        }
+        found
+    }
+}
+
+struct Seek<'p> {
+    node: &'p Node,
+    found: &'p mut Found,
+}
+
+impl Seek<'_> {
+    fn keep(&mut self, value: impl ToString) {
+        if let Some(slot) = self.node.slot {
+            self.found[slot] = Some(value.to_string());
+        }
+    }
+
+    /// Forgets what an earlier key of the same name held.
+    fn clear(&mut self) {
+        fn clear(node: &Node, found: &mut Found) {
+            if let Some(slot) = node.slot {
+                found[slot] = None;
+            }
+            node.children.iter().for_each(|(_, child)| clear(child, found));
+        }
+        clear(self.node, self.found);
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seek<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<(), D::Error> {
+        self.clear();
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seek<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_str<E>(mut self, value: &str) -> Result<(), E> {
+        self.keep(value);
+        Ok(())
+    }
+
+    fn visit_u64<E>(mut self, value: u64) -> Result<(), E> {
+        self.keep(value);
+        Ok(())
+    }
+
+    fn visit_i64<E>(mut self, value: i64) -> Result<(), E> {
+        self.keep(value);
+        Ok(())
+    }
+
+    fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
+        self.keep(value);
+        Ok(())
+    }
+
+    fn visit_bool<E>(mut self, value: bool) -> Result<(), E> {
+        self.keep(value);
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<std::borrow::Cow<'_, str>>()? {
+            match self.node.children.iter().find(|(wanted, _)| *wanted == name) {
+                Some((_, node)) => map.next_value_seed(Seek { node, found: &mut *self.found })?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        for index in 0_usize.. {
+            let wanted = self.node.children.iter().find(|(wanted, _)| wanted.parse() == Ok(index));
+            let more = match wanted {
+                Some((_, node)) => list.next_element_seed(Seek { node, found: &mut *self.found })?.is_some(),
+                None => list.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn find(pointers: &[&str], body: &str) -> Found {
+        let mut wanted = Pointers::default();
+        for pointer in pointers {
+            wanted.add(pointer);
+        }
+        wanted.find(body.as_bytes())
+    }
+
+    #[test]
+    fn values_are_found_at_their_pointers() {
+        let body =
+            r#"{"id":"evt_1","skip":{"id":"no"},"data":[{"n":7},{"n":-8}],"ok":true,"a/b":"c","none":null}"#;
+        let pointers = ["/id", "/data/1/n", "/ok", "/a~1b", "/none", "/absent", "/id/deeper"];
+        let expected = [Some("evt_1"), Some("-8"), Some("true"), Some("c"), None, None, None];
+        assert_eq!(find(&pointers, body), expected.map(|text| text.map(str::to_owned)));
+    }
+
+    #[test]
+    fn the_last_of_two_keys_counts() {
+        assert_eq!(find(&["/id"], r#"{"id":"a","id":"b"}"#), [Some("b".to_owned())]);
+        assert_eq!(find(&["/a/b"], r#"{"a":{"b":"x"},"a":{}}"#), [None]);
+    }
+
+    #[test]
+    fn what_is_not_whole_json_has_no_values() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        for body in ["", "{", r#"{"id":"a"} x"#, "\u{feff}{\"id\":\"a\"}", &deep, "a=1&b=2"] {
+            assert_eq!(find(&["/id"], body), [None]);
+        }
+        let mut pointers = Pointers::default();
+        pointers.add("/id");
+        assert_eq!(pointers.find(b"{\"id\":\"\xff\"}"), [None]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_same_as_a_whole_parse(body in "\\PC{0,64}", value in any::<i32>(), text in "\\PC{0,16}") {
+            let _ = find(&["/a/b", "/0", ""], &body);
+            let json = serde_json::json!({ "x": [text, value], "y": { "z": text } });
+            let found = find(&["/x/0", "/x/1", "/y/z"], &json.to_string());
+            prop_assert_eq!(found, vec![Some(text.clone()), Some(value.to_string()), Some(text)]);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! From a request to a verified delivery.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response, header, request::Parts};
+use tower::ServiceExt;
+use tower_service::Service;
+use tracing::Instrument;
+
+use super::{
+    Received,
+    collect::{collect, drain},
+    layer::Settings,
+};
+use crate::{
+    client_ip,
+    delivery::{Delivery, Fresh, Tenant, Unverified, Verified},
+    grpc,
+    rejection::{RefusalBody, Rejection},
+};
+
+/// A service behind [`VerifyLayer`](super::VerifyLayer).
+#[derive(Clone)]
+pub struct Verify<S> {
+    inner: S,
+    settings: Arc<Settings>,
+}
+
+impl<S> Verify<S> {
+    pub(super) const fn new(inner: S, settings: Arc<Settings>) -> Self {
+        Self { inner, settings }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Verify<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verify").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Verify<S>
+where
+    S: Service<Request<Verified<Fresh>>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Unverified,
+    R: RefusalBody + Send,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, S::Error>> + Send>>;
+
+    /// Always ready: a permit of the inner service is taken once the delivery is verified, and not for as long as a
+    /// stranger takes over a body.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let inner = self.inner.clone();
+        let settings = Arc::clone(&self.settings);
+        Box::pin(async move {
+            let (mut head, body) = request.into_parts();
+            let delivery = match settings.receive(&head, body).await {
+                Ok(delivery) => Arc::new(delivery),
+                Err(rejection) => return Ok(rejection.into_response()),
+            };
+            let span = span(&delivery);
+            tracing::debug!(parent: &span, "delivery verified");
+            head.extensions.insert(Arc::clone(&delivery));
+            let mut request = Request::from_parts(head, Verified::fresh(delivery));
+            unlimited(&mut request);
+            inner.oneshot(request).instrument(span).await
+        })
+    }
+}
+
+/// axum limits every body to 2 MB; this one has been held to a limit of its own.
+#[cfg(feature = "axum")]
+fn unlimited<B>(request: &mut Request<B>) {
+    axum::extract::DefaultBodyLimit::disable().apply(request);
+}
+
+#[cfg(not(feature = "axum"))]
+const fn unlimited<B>(_: &mut Request<B>) {}
+
+fn span(delivery: &Delivery) -> tracing::Span {
+    tracing::info_span!(
+        "webhook",
+        provider = delivery.provider().name(),
+        endpoint = delivery.endpoint().name(),
+        tenant = delivery.tenant().map(Tenant::as_str),
+        delivery_id = delivery.id().map(crate::delivery::DeliveryId::as_str),
+        event_type = delivery.event_type(),
+        key_id = delivery.key_id(),
+        client_ip = delivery.client_ip().map(tracing::field::display),
+        bytes = delivery.body().len(),
+    )
+}
+
+impl Settings {
+    /// Reads and judges a request. One that is refused is read to its end, within bounds, so that its sender has written
+    /// all of it and reads the answer.
+    async fn receive<B: Unverified>(&self, head: &Parts, body: B) -> Result<Delivery, Rejection> {
+        let mut body = pin!(body);
+        let received = self.read(head, body.as_mut()).await;
+        let Err(rejection) = &received else { return received };
+        let hopeless = matches!(rejection, Rejection::BodyTooSlow { .. } | Rejection::BodyBroken { .. });
+        // A sender that waits for `100 Continue` has written nothing yet, and polling its body would ask for it.
+        if !hopeless && !head.headers.contains_key(header::EXPECT) && !body.is_end_stream() {
+            drain(body, &self.clock).await;
+        }
+        received
+    }
+
+    async fn read<B: Unverified>(&self, head: &Parts, body: Pin<&mut B>) -> Result<Delivery, Rejection> {
+        self.look(head, body.size_hint().lower())?;
+        let tenant = self.tenant.as_ref().and_then(|source| source.find(head));
+        let prepared = self.verifier.prepare(head, tenant.as_ref()).await?;
+        let mut share = self.budget.share();
+        let body = collect(body, &self.limits, &mut share, &self.clock).await?;
+        let url = self.public_url.as_deref().map(|base| signed_url(base, head));
+        let now = self.clock.wall();
+        let mut received = Received::new(head, &body, now);
+        received.public_url = url.as_deref();
+        received.tenant = tenant.as_ref();
+        let verdict =
+            self.verifier.verify(received, prepared).await.map_err(|rejection| self.doubt(rejection))?;
+        Ok(Delivery {
+            endpoint: Arc::clone(&self.endpoint),
+            tenant,
+            id: verdict.id,
+            event_type: verdict.event_type,
+            signed_at: verdict.signed_at,
+            received_at: now,
+            key_id: verdict.key_id,
+            client_ip: client_ip::of(&head.extensions).ok(),
+            body,
+            permit: Some(Box::new(share)),
+        })
+    }
+
+    /// What the head alone tells.
+    fn look(&self, head: &Parts, at_least: u64) -> Result<(), Rejection> {
+        for coding in head.headers.get_all(header::CONTENT_ENCODING) {
+            if !coding.as_bytes().eq_ignore_ascii_case(b"identity") {
+                let shown = coding.as_bytes().escape_ascii().take(SHOWN).map(char::from).collect();
+                return Err(Rejection::ContentCoding { coding: shown });
+            }
+        }
+        grpc::check_head(&head.headers)?;
+        let limit = self.limits.bytes;
+        if at_least > limit {
+            return Err(Rejection::BodyTooLarge { limit, declared: Some(at_least) });
+        }
+        Ok(())
+    }
+
+    /// Too old by a clock that is wrong is no fault of the sender's.
+    fn doubt(&self, rejection: Rejection) -> Rejection {
+        match rejection {
+            Rejection::TimestampTooOld { age, .. } if self.watch.doubts(&*self.clock) => {
+                Rejection::ClockImplausible { age }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Characters of a header's value that are shown in a log.
+const SHOWN: usize = 128;
+
+/// The URL that the sender signed: our public address with the path and query of the request as it arrived.
+fn signed_url(base: &str, head: &Parts) -> String {
+    let uri = original_uri(head);
+    let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    format!("{base}{path}")
+}
+
+#[cfg(feature = "axum")]
+fn original_uri(head: &Parts) -> &http::Uri {
+    head.extensions.get::<axum::extract::OriginalUri>().map_or(&head.uri, |original| &original.0)
+}
+
+#[cfg(not(feature = "axum"))]
+const fn original_uri(head: &Parts) -> &http::Uri {
+    &head.uri
+}

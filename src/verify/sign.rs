@@ -1,0 +1,183 @@
+//! The same schemes, signing.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+
+use super::{
+    content::Content,
+    mac::Keyed,
+    scheme::{HmacScheme, Kind, Scheme, TokenScheme},
+    secret::SigningSecret,
+    timestamp::TimestampPlace,
+};
+use crate::error::ConfigError;
+
+/// What a signature says beside the body.
+#[derive(Debug, Clone, Copy)]
+pub struct Signing<'a> {
+    id: &'a str,
+    at: SystemTime,
+    url: Option<&'a str>,
+}
+
+impl<'a> Signing<'a> {
+    /// A delivery of this id, signed at this time. The id may be empty where the provider's id is in the body.
+    pub const fn new(id: &'a str, at: SystemTime) -> Self {
+        Self { id, at, url: None }
+    }
+
+    /// The full URL that is signed, where the request's own is not it.
+    #[must_use]
+    pub const fn to_url(mut self, url: &'a str) -> Self {
+        self.url = Some(url);
+        self
+    }
+
+    /// The delivery's id.
+    pub const fn id(&self) -> &'a str {
+        self.id
+    }
+
+    pub(crate) fn put_id(&self, headers: &mut HeaderMap, name: &str) -> Result<(), SignError> {
+        put(headers, name, self.id)
+    }
+}
+
+/// Why a request cannot be signed.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The secret is not in the scheme's form.
+    #[error(transparent)]
+    Secret(#[from] ConfigError),
+    /// A value cannot stand in its header.
+    #[error("the value for header {header} has a byte that no header may have")]
+    HeaderValue {
+        /// The header.
+        header: String,
+    },
+    /// The scheme signs the delivery id, and there is none.
+    #[error("the scheme signs the delivery id, and it is empty")]
+    NoId,
+    /// The scheme signs the delivery id, and this one holds what divides it from the rest.
+    #[error("the delivery id holds {divider:?}, which divides it from what else is signed")]
+    Id {
+        /// What divides it.
+        divider: String,
+    },
+    /// The time is outside of what the scheme's timestamp can hold.
+    #[error("the time is outside of what the scheme's timestamp can hold")]
+    Time,
+    /// The scheme takes its timestamp from the body, and this body has none at the pointer.
+    #[error("the body has no timestamp at {pointer}, where the scheme wants it")]
+    NoTimestamp {
+        /// The JSON pointer.
+        pointer: String,
+    },
+    /// The scheme signs the full URL, and the request has a path alone.
+    #[error("the scheme signs the full URL: give the request one, or call .to_url(..)")]
+    NoUrl,
+}
+
+impl Scheme {
+    /// Signs a request: sets the headers of the signature and, where the scheme has them, of the id and the timestamp.
+    /// Where a provider has several header families, the first is written.
+    ///
+    /// # Errors
+    ///
+    /// [`SignError`] when the secret, the id, the time or the URL does not fit the scheme.
+    pub fn sign(
+        &self,
+        request: &mut Request<Bytes>,
+        secret: &SigningSecret,
+        signing: &Signing<'_>,
+    ) -> Result<(), SignError> {
+        match &self.0 {
+            Kind::Token(token) => sign_token(token, request.headers_mut(), secret),
+            Kind::Hmac(scheme) => sign_hmac(scheme, request, secret, signing),
+        }
+    }
+}
+
+fn sign_token(token: &TokenScheme, headers: &mut HeaderMap, secret: &SigningSecret) -> Result<(), SignError> {
+    let value = [token.prefix.as_bytes(), secret.as_given()].concat();
+    let bad = || SignError::HeaderValue { header: token.header.to_string() };
+    let mut value = HeaderValue::from_bytes(&value).map_err(|_| bad())?;
+    value.set_sensitive(true);
+    headers.insert(name(&token.header)?, value);
+    Ok(())
+}
+
+fn sign_hmac(
+    scheme: &HmacScheme,
+    request: &mut Request<Bytes>,
+    secret: &SigningSecret,
+    signing: &Signing<'_>,
+) -> Result<(), SignError> {
+    let Some(family) = scheme.families.first() else { return Ok(()) };
+    if let Some(header) = &family.id {
+        if signing.id.is_empty() {
+            return Err(SignError::NoId);
+        }
+        if let Some(divider) = scheme.id_divider().filter(|divider| signing.id.contains(divider)) {
+            return Err(SignError::Id { divider: divider.to_owned() });
+        }
+        put(request.headers_mut(), header, signing.id)?;
+    }
+    let timestamp = timestamp(scheme, request.body(), signing)?;
+    if let (Some(header), Some(TimestampPlace::Header)) =
+        (&family.timestamp, scheme.timestamp.as_ref().map(|timestamp| timestamp.place()))
+    {
+        put(request.headers_mut(), header, &timestamp)?;
+    }
+    let url = match signing.url {
+        Some(url) => url.to_owned(),
+        None => request.uri().to_string(),
+    };
+    if scheme.content.contains(&super::Part::Url) && !url.starts_with("http") {
+        return Err(SignError::NoUrl);
+    }
+    let key = secret.key(&scheme.key)?;
+    let keyed = Keyed::new(scheme.algorithm, &key).ok_or_else(|| ConfigError::MalformedSecret {
+        source_name: secret.source_name().to_owned(),
+        expected: "a key that the scheme takes",
+    })?;
+    let content = Content {
+        parts: &scheme.content,
+        id: signing.id.as_bytes(),
+        timestamp: &timestamp,
+        method: request.method(),
+        url: &url,
+        headers: request.headers(),
+        body: request.body(),
+    };
+    let mac = keyed.mac(|take| content.feed(take));
+    let signature = scheme.encoding.encode(&mac[..scheme.algorithm.length()]);
+    put(request.headers_mut(), &family.signature, &scheme.form.write(&signature, &timestamp))
+}
+
+/// The timestamp as it is written; empty where the scheme has none.
+fn timestamp(scheme: &HmacScheme, body: &Bytes, signing: &Signing<'_>) -> Result<String, SignError> {
+    let Some(timestamp) = &scheme.timestamp else { return Ok(String::new()) };
+    match timestamp.place() {
+        TimestampPlace::Body(pointer) => {
+            let mut pointers = super::pointer::Pointers::default();
+            pointers.add(pointer);
+            let found = pointers.find(body).swap_remove(0);
+            found.ok_or_else(|| SignError::NoTimestamp { pointer: pointer.to_string() })
+        }
+        _ => timestamp.format.write(signing.at).ok_or(SignError::Time),
+    }
+}
+
+fn name(header: &str) -> Result<HeaderName, SignError> {
+    Ok(super::scheme::header_name(header)?)
+}
+
+fn put(headers: &mut HeaderMap, header: &str, value: &str) -> Result<(), SignError> {
+    let bad = |_| SignError::HeaderValue { header: header.to_owned() };
+    headers.insert(name(header)?, HeaderValue::from_str(value).map_err(bad)?);
+    Ok(())
+}

@@ -1,0 +1,9 @@
+mod api;
+mod conformance;
+mod duplicates;
+mod first;
+mod hyper;
+mod leases;
+mod leaving;
+mod payloads;
+mod store_faults;
