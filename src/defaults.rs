@@ -146,3 +146,49 @@ pub const TENANTS_KEPT: usize = 10_000;
 
 /// Names without keys that are remembered at once.
 pub const NO_TENANTS_KEPT: usize = 1_000;
+
+/// How long SQLite waits for another process's transaction: below [`STORE_BUDGET`].
+pub const SQLITE_BUSY: Duration = Duration::from_secs(2);
+
+/// How often it is asked again where SQLite itself does not wait.
+pub const SQLITE_BUSY_STEP: Duration = Duration::from_millis(5);
+
+/// Setting the tables up, waiting for other processes that do it too.
+pub const SQLITE_SET_UP: Duration = Duration::from_secs(30);
+
+/// How long an operator's query may run: an old reader keeps the write-ahead log from being begun anew.
+pub const SQLITE_READ: Duration = Duration::from_secs(10);
+
+/// Operators' queries at once.
+pub const SQLITE_READERS: usize = 4;
+
+/// Requests that wait for the writer: at several thousand a second, well below [`STORE_BUDGET`].
+pub const SQLITE_WAITING: usize = 4096;
+
+/// Bytes of the deliveries that wait for the writer: twice [`BODY_BUDGET`].
+pub const SQLITE_WAITING_BYTES: usize = 128 * 1024 * 1024;
+
+/// Requests in one transaction: beyond this the sync is shared well enough.
+pub const SQLITE_BATCH: usize = 1024;
+
+/// Bytes in one transaction, unless a single delivery is larger: what any disk writes well within the budget.
+pub const SQLITE_BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// The writer's page cache in KiB: the index of keys of some million deliveries.
+pub const SQLITE_CACHE_KIB: i64 = 64 * 1024;
+
+/// The write-ahead log is copied into the database from so many pages on, beside the writer: 64 MiB, in which most pages of the
+/// indexes were written many times over and are copied once.
+pub const SQLITE_CHECKPOINT: u32 = 16 * 1024;
+
+/// The writer itself copies the rest when it is no more than this: 4 MiB, a short pause.
+pub const SQLITE_CHECKPOINT_REST: u32 = 1024;
+
+/// And when the log has grown to this, however much is left: 256 MiB.
+pub const SQLITE_CHECKPOINT_MUST: u32 = 64 * 1024;
+
+/// Bytes of the log's file that are kept for reuse: writing over old bytes is quicker than growing a file.
+pub const SQLITE_WAL_KEPT: u64 = 128 * 1024 * 1024;
+
+/// Deliveries that a purge or a requeue by filter changes in one transaction, so that puts do not wait for it.
+pub const SQLITE_ADMIN_BATCH: usize = 500;

@@ -2,8 +2,10 @@
 //! cannot inherit by accident.
 
 mod inbox;
-mod memory_inbox;
 mod memory;
+mod memory_inbox;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use std::{
     fmt,
@@ -21,8 +23,10 @@ pub use inbox::{
     Count, FailedAttempt, Filter, InboxAdmin, InboxStore, LeaseBatch, LeaseRequest, Leased, Put, Record,
     RecordId, RunToken, Settlement, State, Summary,
 };
-pub use memory_inbox::MemoryInbox;
 pub use memory::MemoryClaims;
+pub use memory_inbox::MemoryInbox;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 use crate::{
     delivery::{Delivery, Fingerprint},

@@ -15,6 +15,8 @@ mod providers;
 mod rate_limit;
 mod render;
 mod serve;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod stack;
 mod support;
 mod verify;
