@@ -69,7 +69,7 @@ fn millis(duration: Duration) -> Millis {
 /// The time `delay` from `now`, rounded up so that nothing falls due too early.
 pub(super) fn after(now: Millis, delay: Duration) -> Millis {
     let whole = millis(delay);
-    let rounded = whole.saturating_add(i64::from(delay.subsec_nanos() % 1_000_000 != 0));
+    let rounded = whole.saturating_add(i64::from(!delay.subsec_nanos().is_multiple_of(1_000_000)));
     now.saturating_add(rounded).min(FAR)
 }
 
