@@ -1,0 +1,22 @@
+//! A few cuts of the power; `scripts/power-loss` makes many.
+
+use std::process::Command;
+
+fn power_loss(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_power_loss")).args(arguments).output().expect("runs");
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), text)
+}
+
+#[test]
+fn a_power_cut_loses_nothing_that_was_acknowledged() {
+    let (kept, text) = power_loss(&["10"]);
+    assert!(kept, "{text}");
+}
+
+#[test]
+fn without_a_sync_for_each_commit_the_same_cuts_lose() {
+    let (lost, text) = power_loss(&["5", "--synchronous-normal"]);
+    assert!(lost, "the proof proves nothing: {text}");
+}
