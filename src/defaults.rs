@@ -177,18 +177,9 @@ pub const SQLITE_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// The writer's page cache in KiB: the index of keys of some million deliveries.
 pub const SQLITE_CACHE_KIB: i64 = 64 * 1024;
 
-/// The write-ahead log is copied into the database from so many pages on, beside the writer: 64 MiB, in which most pages of the
-/// indexes were written many times over and are copied once.
-pub const SQLITE_CHECKPOINT: u32 = 16 * 1024;
-
-/// The writer itself copies the rest when it is no more than this: 4 MiB, a short pause.
-pub const SQLITE_CHECKPOINT_REST: u32 = 1024;
-
-/// And when the log has grown to this, however much is left: 256 MiB.
-pub const SQLITE_CHECKPOINT_MUST: u32 = 64 * 1024;
-
-/// Bytes of the log's file that are kept for reuse: writing over old bytes is quicker than growing a file.
-pub const SQLITE_WAL_KEPT: u64 = 128 * 1024 * 1024;
+/// The write-ahead log is copied into the database, beside the writer, once it holds so many bytes: in these, most pages
+/// of the indexes were written many times over and are copied once.
+pub const SQLITE_LOG: u64 = 64 * 1024 * 1024;
 
 /// Deliveries that a purge or a requeue by filter changes in one transaction, so that puts do not wait for it.
 pub const SQLITE_ADMIN_BATCH: usize = 500;

@@ -8,8 +8,10 @@ use std::{
 
 use rusqlite::{Connection, wal::CheckpointMode};
 
-use super::schema::{self, Options};
-use crate::defaults;
+use super::{
+    schema::{self, Options},
+    writer::REST,
+};
 
 /// Rounds in one go: each leaves what was written during it, which shrinks from round to round.
 const ROUNDS: usize = 4;
@@ -52,7 +54,7 @@ fn work(path: &std::path::Path, options: &Options, woken: &Receiver<()>) {
     while woken.recv().is_ok() {
         let opened = match connection.take() {
             Some(connection) => Ok(connection),
-            None => schema::reopen(path, options).map_err(|error| error.to_string()),
+            None => schema::connect_again(path, options).map_err(|error| error.to_string()),
         };
         match opened.and_then(|open| copy(&open).map(|()| open).map_err(|error| error.to_string())) {
             Ok(open) => connection = Some(open),
@@ -70,8 +72,8 @@ fn copy(connection: &Connection) -> rusqlite::Result<()> {
             }
             counts => counts?,
         };
-        let rest = u32::try_from(logged.saturating_sub(copied)).unwrap_or(0);
-        if rest <= defaults::SQLITE_CHECKPOINT_REST {
+        let left = u64::try_from(logged.saturating_sub(copied)).unwrap_or(0);
+        if left <= u64::try_from(logged).unwrap_or(0) / REST {
             return Ok(());
         }
     }

@@ -46,15 +46,18 @@ pub(super) fn is_of_one(error: &Error) -> bool {
 }
 
 /// Whether the connection can no longer be relied on.
+///
+/// After a sync that failed it is kept: its next transaction is written over the one that may or may not be on the disk, while
+/// a new connection would take that for committed.
 pub(super) fn spoils_connection(error: &Error) -> bool {
-    !matches!(
+    matches!(
         error.sqlite_error_code(),
         Some(
-            ErrorCode::DiskFull
-                | ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
-                | ErrorCode::TooBig
-                | ErrorCode::ConstraintViolation
+            ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::CannotOpen
+                | ErrorCode::ApiMisuse
+                | ErrorCode::InternalMalfunction
         )
     )
 }

@@ -29,12 +29,14 @@ const STATEMENTS: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct Options {
     pub(super) largest_file: Option<u64>,
+    /// Bytes of the log from which on it is copied.
+    pub(super) log: u64,
     pub(super) synchronous: &'static str,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { largest_file: None, synchronous: "FULL" }
+        Self { largest_file: None, log: defaults::SQLITE_LOG, synchronous: "FULL" }
     }
 }
 
@@ -49,14 +51,19 @@ pub(super) fn set_up(path: &Path, options: &Options) -> Result<Connection, OpenE
     Ok(connection)
 }
 
-/// Another connection that writes, to a database that is set up: a file that is gone is not made anew.
+/// The same for a database that was set up before: a file that is gone is not made anew.
 pub(super) fn reopen(path: &Path, options: &Options) -> Result<Connection, OpenError> {
+    let connection = connect_again(path, options)?;
+    migrate(&connection, path)?;
+    Ok(connection)
+}
+
+/// Another connection beside the writer's.
+pub(super) fn connect_again(path: &Path, options: &Options) -> Result<Connection, OpenError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_owner(&connection, path)?;
     write_ahead(&connection, path)?;
     configure(&connection, path, options)?;
-    let found = pragma(&connection, "user_version").map_err(|source| set_up_failed(path, source))?;
-    check_schema(path, found)?;
     Ok(connection)
 }
 
@@ -146,7 +153,7 @@ fn configure(connection: &Connection, path: &Path, options: &Options) -> Result<
     // The checkpointer does it, off the writer's path.
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
     connection.pragma_update(None, "cache_size", -defaults::SQLITE_CACHE_KIB).map_err(failed)?;
-    let kept = i64::try_from(defaults::SQLITE_WAL_KEPT).unwrap_or(i64::MAX);
+    let kept = i64::try_from(options.log.saturating_mul(2)).unwrap_or(i64::MAX);
     connection.pragma_update(None, "journal_size_limit", kept).map_err(failed)?;
     if let Some(bytes) = options.largest_file {
         let page = pragma(connection, "page_size").map_err(failed)?;
@@ -196,6 +203,9 @@ fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
         transaction.pragma_update(None, "user_version", KNOWN).map_err(failed)?;
     }
+    // A process that was killed, or whose sync failed, may have left a transaction in the log that never reached the disk,
+    // and that SQLite now takes for committed. A write has all of the log synced, before anybody is told of what is in it.
+    transaction.execute("UPDATE counters SET opened = opened + 1 WHERE one = 1", []).map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 

@@ -1,11 +1,13 @@
--- One row: the last numbers given, and what the store's clock adds to the time of day, in milliseconds.
+-- One row: the last numbers given, what the store's clock adds to the time of day, in milliseconds, and how often the file
+-- was opened.
 CREATE TABLE counters (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     delivery INTEGER NOT NULL,
     claim INTEGER NOT NULL,
-    clock INTEGER NOT NULL
+    clock INTEGER NOT NULL,
+    opened INTEGER NOT NULL
 ) STRICT;
-INSERT INTO counters VALUES (1, 0, 0, 0);
+INSERT INTO counters VALUES (1, 0, 0, 0, 0);
 
 CREATE TABLE endpoint (
     id INTEGER PRIMARY KEY,

@@ -65,10 +65,18 @@ pub struct SqliteBuilder {
 
 impl SqliteBuilder {
     /// Lets the database's file grow to so many bytes and no further, so that it leaves room on the disk; beyond that
-    /// [`StoreError::Full`]. The write-ahead log beside it takes up to some 256 MiB more.
+    /// [`StoreError::Full`]. The write-ahead log beside it takes up to some four times [`log`](Self::log) more.
     #[must_use]
     pub const fn largest_file(mut self, bytes: u64) -> Self {
         self.options.largest_file = Some(bytes);
+        self
+    }
+
+    /// Has the write-ahead log copied into the database once it holds so many bytes ([`defaults::SQLITE_LOG`]). A longer log
+    /// costs disk, and saves writing the same pages of the indexes again and again.
+    #[must_use]
+    pub const fn log(mut self, bytes: u64) -> Self {
+        self.options.log = bytes;
         self
     }
 

@@ -25,7 +25,16 @@ use super::{
     time::Timeline,
     transaction::Transaction,
 };
-use crate::{defaults, store::StoreError};
+use crate::store::StoreError;
+
+/// Bytes of a page, as SQLite makes them.
+const PAGE: u64 = 4096;
+
+/// The writer itself copies the last pages of the log when they are no more than this part of it: a short pause.
+pub(super) const REST: u64 = 16;
+
+/// And when the log has grown to so many times its length, however much is left.
+const MUST: u64 = 4;
 
 /// What the writer shares with the callers.
 #[derive(Debug, Default)]
@@ -135,14 +144,15 @@ impl Writer {
         let Ok((logged, copied)) = connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::NOOP) else {
             return;
         };
-        let logged = u32::try_from(logged).unwrap_or(0);
-        let rest = logged.saturating_sub(u32::try_from(copied).unwrap_or(0));
-        if rest == 0 || logged < defaults::SQLITE_CHECKPOINT {
+        let logged = u64::try_from(logged).unwrap_or(0);
+        let left = logged.saturating_sub(u64::try_from(copied).unwrap_or(0));
+        let begin = self.options.log / PAGE;
+        if left == 0 || logged < begin {
             return;
         }
         // A log whose every page has been copied is begun anew by the next write. While others write that never comes to
         // pass beside them, so the last few pages are copied here.
-        if rest <= defaults::SQLITE_CHECKPOINT_REST || logged >= defaults::SQLITE_CHECKPOINT_MUST {
+        if left <= begin / REST || logged >= begin.saturating_mul(MUST) {
             if let Err(error) = connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE) {
                 tracing::warn!(%error, "the SQLite store could not copy its log");
             }

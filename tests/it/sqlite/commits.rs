@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 use tower_webhook::store::{
-    Filter, InboxAdmin, InboxStore, LeaseRequest, Put, Settled, Settlement, SqliteStore, State,
+    Filter, InboxAdmin, InboxStore, LeaseRequest, Put, Record, Settled, Settlement, SqliteStore, State,
 };
 
 use super::record;
@@ -176,4 +176,27 @@ async fn a_long_purge_goes_on_in_steps_and_takes_all() {
     assert_eq!(store.purge(&some).await, Ok(501));
     assert_eq!(store.purge(&Filter::default()).await, Ok(599));
     assert_eq!(store.list(&Filter::default()).await.expect("lists").len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_log_stays_bounded_while_writes_never_cease() {
+    let scratch = Scratch::new();
+    let path = scratch.file("inbox.db");
+    let log = 1024 * 1024;
+    let store = SqliteStore::builder(&path).log(log).open().expect("opens");
+    let mut putting = JoinSet::new();
+    for putter in 0..32 {
+        let store = store.clone();
+        putting.spawn(async move {
+            for number in 0..100 {
+                let record = Record { block: vec![7; 10_000].into(), ..record(putter * 100 + number) };
+                assert_eq!(store.put(record).await, Ok(Put::Stored));
+            }
+        });
+    }
+    putting.join_all().await;
+    let length = |name: &str| std::fs::metadata(scratch.file(name)).expect("is there").len();
+    // Beyond four times its length the writer copies it itself; one transaction more may have been under way.
+    assert!(length("inbox.db-wal") < 6 * log, "the log has {} bytes", length("inbox.db-wal"));
+    assert!(length("inbox.db") > 16 * log, "the database has {} bytes", length("inbox.db"));
 }

@@ -18,6 +18,8 @@ use crate::shim;
 const PUTTING: u64 = 32;
 const WORKING: usize = 4;
 const LONGEST: u64 = 1200;
+/// Short, so that many cuts fall into the copying of it.
+const LOG: u64 = 1024 * 1024;
 
 /// What callers have been told, by delivery id.
 #[derive(Debug, Default)]
@@ -29,7 +31,7 @@ struct Told {
 pub(crate) fn run(directory: &Path, seed: u64, normal: bool) -> io::Result<bool> {
     shim::install();
     let mut chance = fastrand::Rng::with_seed(seed);
-    let mut builder = SqliteStore::builder(directory.join("db/inbox.db"));
+    let mut builder = SqliteStore::builder(directory.join("db/inbox.db")).log(LOG);
     if normal {
         builder = builder.dangerously_lose_at_power_loss();
     }
@@ -47,17 +49,17 @@ pub(crate) fn run(directory: &Path, seed: u64, normal: bool) -> io::Result<bool>
     let left = directory.join("cut");
     fs::remove_dir_all(&left).ok();
     fs::create_dir_all(&left)?;
-    let syncs = shim::cut(&left, &mut chance)?;
+    let (syncs, copies) = shim::cut(&left, &mut chance)?;
     // Whatever a caller is told from here on was on the disk before the cut.
     let told = told.lock().unwrap_or_else(PoisonError::into_inner);
     fs::write(left.join("stored"), told.stored.join("\n"))?;
     fs::write(left.join("processed"), told.processed.join("\n"))?;
-    fs::write(left.join("syncs"), syncs.to_string())?;
+    fs::write(left.join("syncs"), format!("{syncs} {copies}"))?;
     // Threads that write never come back, so nothing is closed in order.
     std::process::exit(0)
 }
 
-fn record(id: String, bytes: usize) -> Record {
+pub(crate) fn record(id: String, bytes: usize) -> Record {
     Record {
         key: ClaimKey::of(&[id.as_bytes()]),
         fingerprint: Fingerprint::of(id.as_bytes()),
@@ -73,7 +75,6 @@ async fn put(store: SqliteStore, seed: u64, putter: u64, told: Arc<Mutex<Told>>)
     let mut chance = fastrand::Rng::with_seed(seed ^ putter);
     for number in 0_u64.. {
         let id = format!("{seed}-{putter}-{number}");
-        // Large ones among the small, so that the log is copied into the database many times a second.
         let bytes = if chance.u8(..) < 64 { chance.usize(..64 * 1024) } else { chance.usize(..1024) };
         if store.put(record(id.clone(), bytes)).await == Ok(Put::Stored) {
             told.lock().unwrap_or_else(PoisonError::into_inner).stored.push(id);

@@ -9,8 +9,8 @@ const SECTOR: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
     files: HashMap<String, Image>,
-    /// Syncs so far, of all files.
-    pub(crate) syncs: u64,
+    pub(crate) log_syncs: u64,
+    pub(crate) database_syncs: u64,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +49,8 @@ impl Disk {
 
     pub(crate) fn sync(&mut self, path: &str) {
         if let Some(image) = self.files.get_mut(path) {
-            self.syncs += 1;
+            let syncs = if path.ends_with("-wal") { &mut self.log_syncs } else { &mut self.database_syncs };
+            *syncs += 1;
             for change in std::mem::take(&mut image.pending) {
                 match change {
                     Change::Write { offset, bytes } => put(&mut image.durable, offset, &bytes),
@@ -57,6 +58,11 @@ impl Disk {
                 }
             }
         }
+    }
+
+    /// Changes that a power cut may take back.
+    pub(crate) fn unsynced(&self) -> usize {
+        self.files.values().map(|image| image.pending.len()).sum()
     }
 
     pub(crate) fn delete(&mut self, path: &str) {

@@ -5,10 +5,13 @@
 //! such a disk would hold, with a list of what it had been told. Then this process opens that and compares. Every
 //! other cut goes on from what the one before has left, so recovery is cut as well.
 //!
+//! `power_loss faults` has the disk full, broken and read-only in turn, and looks at what the store says to it.
+//!
 //! Ends with 0 when nothing was lost; with `--synchronous-normal`, the negative control, when something was.
 
 mod child;
 mod disk;
+mod faults;
 mod shim;
 mod verdict;
 
@@ -24,10 +27,11 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["child", directory, seed, mode] => child::run(Path::new(directory), number(seed), mode == "normal"),
+        ["faults"] => faults::run(),
         [cuts] => cut_often(number(cuts), false),
         [cuts, "--synchronous-normal"] => cut_often(number(cuts), true),
         _ => {
-            eprintln!("power_loss CUTS [--synchronous-normal]");
+            eprintln!("power_loss CUTS [--synchronous-normal] | power_loss faults");
             return ExitCode::from(2);
         }
     };

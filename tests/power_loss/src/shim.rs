@@ -14,7 +14,7 @@ use std::{
     ptr, slice,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicPtr, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering},
     },
     thread,
     time::Duration,
@@ -29,6 +29,9 @@ use crate::disk::Disk;
 
 static DISK: Mutex<Option<Disk>> = Mutex::new(None);
 static CUT: AtomicBool = AtomicBool::new(false);
+/// What writing and syncing answer instead of doing it; 0 is nothing.
+static WRITE_FAULT: AtomicI32 = AtomicI32::new(SQLITE_OK);
+static SYNC_FAULT: AtomicI32 = AtomicI32::new(SQLITE_OK);
 /// The system's own, which never moves.
 static SYSTEM: AtomicPtr<sqlite3_vfs> = AtomicPtr::new(ptr::null_mut());
 
@@ -60,13 +63,28 @@ pub(crate) fn install() {
 }
 
 /// Cuts the power: nothing is written or synced from now on, and what the disk holds goes into `directory`. Returns how
-/// many syncs there had been.
-pub(crate) fn cut(directory: &Path, chance: &mut fastrand::Rng) -> std::io::Result<u64> {
+/// many syncs there had been of logs and of databases.
+pub(crate) fn cut(directory: &Path, chance: &mut fastrand::Rng) -> std::io::Result<(u64, u64)> {
     let disk = lock();
     CUT.store(true, Ordering::SeqCst);
-    let Some(disk) = &*disk else { return Ok(0) };
+    let Some(disk) = &*disk else { return Ok((0, 0)) };
     disk.cut(directory, chance)?;
-    Ok(disk.syncs)
+    Ok((disk.log_syncs, disk.database_syncs))
+}
+
+/// Has every write answer with this code of SQLite, until it is [`SQLITE_OK`] again.
+pub(crate) fn fail_writes(code: c_int) {
+    WRITE_FAULT.store(code, Ordering::SeqCst);
+}
+
+/// The same for syncs.
+pub(crate) fn fail_syncs(code: c_int) {
+    SYNC_FAULT.store(code, Ordering::SeqCst);
+}
+
+/// Changes that a power cut might take back now.
+pub(crate) fn unsynced() -> usize {
+    powered(|disk| disk.unsynced())
 }
 
 fn lock() -> MutexGuard<'static, Option<Disk>> {
@@ -211,6 +229,10 @@ unsafe extern "C" fn write(
     amount: c_int,
     offset: sqlite3_int64,
 ) -> c_int {
+    let fault = WRITE_FAULT.load(Ordering::SeqCst);
+    if fault != SQLITE_OK {
+        return fault;
+    }
     powered(|disk| {
         let written = pass!(file, xWrite, buffer, amount, offset);
         let (Ok(length), Ok(at)) = (usize::try_from(amount), usize::try_from(offset)) else { return written };
@@ -242,6 +264,10 @@ unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: sqlite3_int64) -> c
 /// # Safety
 /// As SQLite calls `sqlite3_io_methods.xSync`.
 unsafe extern "C" fn sync(file: *mut sqlite3_file, _: c_int) -> c_int {
+    let fault = SYNC_FAULT.load(Ordering::SeqCst);
+    if fault != SQLITE_OK {
+        return fault;
+    }
     // SAFETY: the file is open.
     if let Some(path) = unsafe { path(file) } {
         powered(|disk| disk.sync(path));

@@ -16,6 +16,7 @@ pub(crate) struct Told {
     pub(crate) stored: BTreeSet<String>,
     processed: BTreeSet<String>,
     syncs: u64,
+    copies: u64,
 }
 
 impl Told {
@@ -24,7 +25,10 @@ impl Told {
         let lines = |name: &str| fs::read_to_string(left.join(name));
         self.stored.extend(lines("stored")?.lines().map(str::to_owned));
         self.processed.extend(lines("processed")?.lines().map(str::to_owned));
-        self.syncs = lines("syncs")?.parse().unwrap_or(0);
+        let syncs = lines("syncs")?;
+        let mut syncs = syncs.split(' ').map(|number| number.parse().unwrap_or(0));
+        self.syncs = syncs.next().unwrap_or(0);
+        self.copies = syncs.next().unwrap_or(0);
         Ok(())
     }
 }
@@ -34,6 +38,7 @@ impl Told {
 pub(crate) struct Verdict {
     pub(crate) stored: u64,
     syncs: u64,
+    copies: u64,
     lost: u64,
     undone: u64,
     damaged: u64,
@@ -48,6 +53,7 @@ impl Verdict {
     pub(crate) const fn add(&mut self, other: &Self) {
         self.stored += other.stored;
         self.syncs += other.syncs;
+        self.copies += other.copies;
         self.lost += other.lost;
         self.undone += other.undone;
         self.damaged += other.damaged;
@@ -56,10 +62,10 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stored, syncs, lost, undone, damaged } = self;
+        let Self { stored, syncs, copies, lost, undone, damaged } = self;
         write!(
             f,
-            "{stored} told stored in {syncs} syncs, {lost} lost, {undone} settlements undone, {damaged} databases damaged"
+            "{stored} told stored in {syncs} syncs of the log and {copies} of the database, {lost} lost, {undone} settlements undone, {damaged} databases damaged"
         )
     }
 }
@@ -75,7 +81,7 @@ pub(crate) fn judge(left: &Path, check: &Path, told: &Told) -> Result<Verdict, B
         }
     }
     let path = check.join("inbox.db");
-    let mut verdict = Verdict { syncs: told.syncs, ..Verdict::default() };
+    let mut verdict = Verdict { syncs: told.syncs, copies: told.copies, ..Verdict::default() };
     let states = match look(&path) {
         Ok(states) => states,
         Err(error) => {

@@ -17,6 +17,12 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 
 #[test]
 fn without_a_sync_for_each_commit_the_same_cuts_lose() {
-    let (lost, text) = power_loss(&["5", "--synchronous-normal"]);
+    let (lost, text) = power_loss(&["10", "--synchronous-normal"]);
     assert!(lost, "the proof proves nothing: {text}");
+}
+
+#[test]
+fn a_full_broken_or_read_only_disk_is_told_apart_and_got_over() {
+    let (well, text) = power_loss(&["faults"]);
+    assert!(well, "{text}");
 }
