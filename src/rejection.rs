@@ -28,7 +28,7 @@ pub enum Rejection {
     #[error("the allowlist has not been loaded yet")]
     AllowlistNotLoaded,
     /// The provider does not use this method.
-    #[error("method {method} is not used by the provider")]
+    #[error("method {} is not used by the provider", shown(method))]
     MethodNotAllowed {
         /// The method of the request.
         method: Method,
@@ -401,9 +401,16 @@ impl Rejection {
     }
 }
 
+/// A method for the log. A stranger may name one of any length.
+fn shown(method: &Method) -> &str {
+    const LONGEST: usize = 32;
+    // A method is ASCII.
+    method.as_str().get(..LONGEST).unwrap_or(method.as_str())
+}
+
 /// Whole seconds, rounded up and at least one: a sender told to come back too early is refused again.
 pub(crate) fn whole_seconds(wait: Duration) -> u64 {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
     seconds.max(1)
 }
 

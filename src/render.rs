@@ -59,6 +59,10 @@ pub struct Refused {
     pub grpc: bool,
 }
 
+/// A renderer has written this refusal already.
+#[derive(Clone, Copy)]
+struct Written;
+
 type Custom = Arc<dyn Fn(&Rejection, &Refused) -> Option<Response<Bytes>> + Send + Sync>;
 
 /// Writes the bodies of refusals; see the [module](self). Put it outermost.
@@ -148,7 +152,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.answer.poll(cx))?;
-        let Some(rejection) = response.extensions().get::<Rejection>().cloned() else {
+        // The rejection stays for whoever looks at the response further out, another renderer included.
+        let written = response.extensions().get::<Written>().is_some();
+        let Some(rejection) = response.extensions().get::<Rejection>().filter(|_| !written).cloned() else {
             return Poll::Ready(Ok(response.map(ResponseBody::inner)));
         };
         Poll::Ready(Ok(this.layer.render(response, &rejection, this.refused)))
@@ -163,6 +169,7 @@ impl RenderLayer {
         refused: &Refused,
     ) -> Response<ResponseBody<R>> {
         let (mut parts, _) = response.into_parts();
+        parts.extensions.insert(Written);
         let custom = self.custom.as_ref().and_then(|custom| custom(rejection, refused));
         let body = if let Some(custom) = custom {
             let (own, body) = custom.into_parts();

@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -123,7 +123,7 @@ where
         let cut_off = self.shared.places.cut_off();
         let ending = tokio::select! {
             biased;
-            ending = self.attempts(&lost) => ending,
+            ending = self.attempts_or_panic(&lost) => ending,
             () = cut_off.cancelled() => Ending::Unfinished,
             never = keep(claim.as_ref(), &lost) => match never {},
         };
@@ -136,11 +136,23 @@ where
         self.place.settle(ending);
     }
 
-    async fn attempts(&mut self, lost: &AtomicBool) -> Ending {
+    /// The handler's own panics are attempts that failed. What else of the caller's runs here may panic too, a clone
+    /// or an error's text, and the sender has its answer: then the delivery is given up, and not dropped.
+    async fn attempts_or_panic(&mut self, lost: &AtomicBool) -> Ending {
+        let made = AtomicU32::new(0);
+        if let Some(ending) = CatchUnwind(Box::pin(self.attempts(lost, &made))).await {
+            return ending;
+        }
+        self.give_up(made.into_inner(), Outcome::Panicked).await;
+        Ending::GivenUp
+    }
+
+    async fn attempts(&mut self, lost: &AtomicBool, begun: &AtomicU32) -> Ending {
         let mut made = 0;
         let mut last_call = false;
         loop {
             made += 1;
+            begun.store(made, Ordering::Relaxed);
             let attempt = {
                 let _running = self.shared.places.run().await;
                 self.attempt().await
@@ -246,9 +258,11 @@ fn judge(status: StatusCode, headers: &HeaderMap, shared: &Shared) -> Attempt {
 /// runs is the last one here.
 async fn keep(claim: Option<&Claim>, lost: &AtomicBool) -> Infallible {
     if let Some(claim) = claim {
-        claim.heartbeat().await;
-        lost.store(true, Ordering::Relaxed);
-        tracing::warn!("the claim of an acknowledged delivery is lost: it may run elsewhere too");
+        // A store that panics must not take the handler's attempt with it.
+        if CatchUnwind(Box::pin(claim.heartbeat())).await.is_some() {
+            lost.store(true, Ordering::Relaxed);
+            tracing::warn!("the claim of an acknowledged delivery is lost: it may run elsewhere too");
+        }
     }
     std::future::pending().await
 }

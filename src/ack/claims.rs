@@ -109,8 +109,10 @@ impl Bench {
         let id = DeliveryId::new("a", IdOrigin::Unsigned);
         let delivery = Arc::new(Delivery::dangerously_unverified(endpoint, id, Bytes::new()));
         let held = HeldClaim::new(Claim {
+            payload: None,
             store: Arc::clone(&self.store) as Arc<dyn ClaimStore>,
             token: ClaimToken { key: ClaimKey::of_delivery(&delivery).unwrap(), fence: 1 },
+            payload: None,
             lease: LEASE,
             keep: 100 * LEASE,
             clock: Arc::new(self.clock.clone()),
@@ -247,4 +249,34 @@ async fn draining_releases_the_claims_of_what_it_cuts_off() {
     bench.clock.advance(SECOND);
     assert_eq!(drained.await.unwrap().unfinished.len(), 1);
     assert_eq!(bench.store.calls(), ["acknowledge", "release"]);
+}
+
+/// The store may have committed, so a redelivery may be told 200 for as long as the lease: then this one must run.
+#[tokio::test]
+async fn a_delivery_whose_acknowledgement_is_unknown_and_cannot_be_taken_back_runs() {
+    let uncertain = StoreError::Uncertain { reason: "reset after commit".into() };
+    let down = StoreError::Unavailable { reason: "refused".into() };
+    let store = Scripted { settle: Mutex::new([Err(down)].into()), ..scripted(Err(uncertain)) };
+    let bench = bench(200, Duration::ZERO, store, |layer| layer);
+    assert_eq!(bench.send().await.status(), 503);
+    assert_eq!(bench.store.calls(), ["acknowledge", "release", "complete"]);
+}
+
+/// A payload's claim may have been acknowledged before the other one was found stale.
+#[tokio::test]
+async fn a_claim_that_is_stale_in_part_is_released_whole() {
+    let store = Scripted {
+        acknowledge: Mutex::new([Ok(Settled::Yes), Ok(Settled::Stale)].into()),
+        ..Scripted::default()
+    };
+    let bench = bench(200, Duration::ZERO, store, |layer| layer);
+    let (request, held) = bench.request();
+    let mut claim = held.take().unwrap();
+    claim.payload = Some((ClaimToken { key: ClaimKey::of(&[b"payload"]), fence: 1 }, LEASE));
+    let (parts, body) = request.into_parts();
+    let delivery = Arc::clone(body.delivery());
+    let body = Verified::dangerously_trust(delivery).claimed(Some(HeldClaim::new(claim)));
+    let request = Request::from_parts(parts, body);
+    assert_eq!(bench.service.clone().oneshot(request).await.unwrap().status(), 503);
+    assert_eq!(bench.store.calls(), ["acknowledge", "acknowledge", "release", "release"]);
 }

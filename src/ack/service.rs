@@ -156,12 +156,22 @@ where
             spawn(job, Some(claim));
             Ok(())
         }
-        Ok(Settled::Stale) => Err(Rejection::InFlight),
+        Ok(Settled::Stale) => {
+            // The claim on the payload may have been acknowledged none the less, and would swallow the redelivery.
+            if claim.payload.is_some()
+                && let Err(error) = claim.release().await
+            {
+                tracing::warn!(%error, "what is left of a stale claim could not be released");
+            }
+            Err(Rejection::InFlight)
+        }
         Err(error) => {
             tracing::warn!(%error, "a delivery could not be acknowledged in the store of its claim");
             // Also where the store may have committed: an acknowledged claim would swallow the redelivery.
             if let Err(error) = claim.release().await {
-                tracing::warn!(%error, "a claim could not be released");
+                tracing::warn!(%error, "a claim could not be released: its delivery runs although it was refused");
+                // A redelivery may be told 200 until the lease ends. Run it here, then: twice at worst, and never not.
+                spawn(job, Some(claim));
             }
             Err(error.into())
         }

@@ -49,11 +49,11 @@ pub enum IdSource {
     Pointer(Text),
     /// Several fields of the body together.
     Composite(Composite),
-    /// Deliveries of these event types are never deduplicated.
+    /// Deliveries of these event types are never deduplicated. The type is the one in the body, never one in a header.
     NeverFor(Cow<'static, [Text]>),
 }
 
-/// An id put together from fields of the body and the event type.
+/// An id put together from fields of the body and the event type, as the body tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Composite {
     pub(crate) pointers: Cow<'static, [Text]>,
@@ -95,6 +95,13 @@ pub enum TypeSource {
     Header(Text),
     /// A JSON pointer (RFC 6901) into the body.
     Pointer(Text),
+    /// This type, where the body has text or a number at this pointer: for deliveries that do not name their type.
+    Implied {
+        /// The JSON pointer.
+        pointer: Text,
+        /// The type.
+        event_type: Text,
+    },
 }
 
 impl TypeSource {

@@ -262,7 +262,7 @@ pub const SHOPIFY: Provider =
 
 const GITLAB_FACTS: Facts = Facts {
     name: "gitlab",
-    id: &[IdSource::Header(text("idempotency-key")), IdSource::Header(text("x-gitlab-event-uuid"))],
+    id: &[IdSource::Header(text("idempotency-key"))],
     event_type: &[TypeSource::Header(text("x-gitlab-event")), TypeSource::Pointer(text("/object_kind"))],
     retries: retries(DAY),
     docs: "https://docs.gitlab.com/user/project/integrations/webhooks/",
@@ -272,8 +272,9 @@ const GITLAB_FACTS: Facts = Facts {
 /// GitLab with a secret token: <https://docs.gitlab.com/user/project/integrations/webhooks/>.
 ///
 /// `X-Gitlab-Token` is the secret itself and proves nothing about the body; take [`GITLAB_SIGNED`] where a signing token can
-/// be set. The ids are headers. GitLab waits 10 s; that it does not retry is *unverified*, so retries of any failure are
-/// counted for a day.
+/// be set. The id is a header; `X-Gitlab-Event-UUID` is none, because all webhooks that set each other off share it
+/// (<https://gitlab.com/gitlab-org/gitlab/-/merge_requests/75821>). GitLab waits 10 s; that it does not retry is *unverified*,
+/// so retries of any failure are counted for a day.
 pub const GITLAB: Provider = preset(
     GITLAB_FACTS,
     Scheme(Kind::Token(TokenScheme { header: text("x-gitlab-token"), prefix: text("") })),
@@ -395,6 +396,7 @@ const DASHA_FACTS: Facts = Facts {
     event_type: &[
         TypeSource::Pointer(text("/type")),
         TypeSource::Pointer(text("/eventType")),
+        TypeSource::Implied { pointer: text("/toolName"), event_type: text("ToolWebHookPayload") },
         TypeSource::Header(text("x-blackbox-event")),
         TypeSource::Header(text("x-dasha-blackbox-event")),
     ],
@@ -417,7 +419,9 @@ const DASHA_FAMILIES: &[HeaderFamily] =
 /// Its documentation writes the other headers' names with a space in them, which HTTP forbids, so `x-blackbox-*` and
 /// `x-dasha-blackbox-*` are read; others can be set with [`Provider::delivery_id_first`] and
 /// [`Provider::event_type_first`]. Without a delivery id header, Start, Completed, Failed and CallDeadLine are
-/// deduplicated by call id and type; Tool and Transfer never are, because one call makes many. That the secret is used as
+/// deduplicated by call id and type; Tool and Transfer never are, because one call makes many. The type that decides is the
+/// payload's: a header could be changed by whoever sends a captured delivery again. A tool's request that has a `toolName`
+/// and no type is a Tool. That the secret is used as
 /// text is *assumed*.
 ///
 /// It waits 30 s (tools 1 to 60 s, as configured), retries 5xx, 429 and time-outs after 5, 25, 125, 625 and 3125 s, and

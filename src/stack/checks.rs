@@ -45,7 +45,11 @@ pub(super) fn check(plan: &Plan<'_>) -> Result<(), ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{DASHA_BLACKBOX, GITHUB, STRIPE};
+    use crate::provider;
+
+    static DASHA_BLACKBOX: Provider = provider::DASHA_BLACKBOX;
+    static GITHUB: Provider = provider::GITHUB;
+    static STRIPE: Provider = provider::STRIPE;
 
     fn plan(provider: &Provider) -> Plan<'_> {
         Plan {

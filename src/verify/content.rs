@@ -7,6 +7,9 @@ use sha2::{Digest, Sha256};
 use super::scheme::Part;
 use crate::rejection::Rejection;
 
+/// Bytes of small pieces that are hashed as one: an id, a timestamp and what stands between them.
+const GATHERED: usize = 128;
+
 /// The pieces that a template draws on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Content<'a> {
@@ -19,7 +22,7 @@ pub(super) struct Content<'a> {
     pub(super) body: &'a Bytes,
 }
 
-impl Content<'_> {
+impl<'a> Content<'a> {
     /// Refuses what lacks a header that is signed, or has it twice.
     pub(super) fn check(&self) -> Result<(), Rejection> {
         self.parts.iter().try_for_each(|part| match part {
@@ -28,21 +31,39 @@ impl Content<'_> {
         })
     }
 
-    /// Hands over all pieces in order.
+    /// Hands over all pieces in order, the small ones before the body as one where they fit.
     #[inline]
     pub(super) fn feed(&self, take: &mut dyn FnMut(&[u8])) {
+        let mut gathered = [0; GATHERED];
+        let mut length = 0;
         for part in self.parts {
-            take(match part {
-                Part::Id => self.id,
-                Part::Timestamp => self.timestamp.as_bytes(),
-                Part::Method => self.method.as_str().as_bytes(),
-                Part::Url => self.url.as_bytes(),
-                Part::Header(name) => {
-                    self.headers.get(&**name).map(http::HeaderValue::as_bytes).unwrap_or_default()
+            let piece = self.piece(part);
+            match gathered.get_mut(length..length + piece.len()) {
+                Some(room) => {
+                    room.copy_from_slice(piece);
+                    length += piece.len();
                 }
-                Part::Literal(text) => text.as_bytes(),
-                Part::Body => self.body,
-            });
+                None => {
+                    take(&gathered[..length]);
+                    take(piece);
+                    length = 0;
+                }
+            }
+        }
+        take(&gathered[..length]);
+    }
+
+    fn piece(&self, part: &'a Part) -> &'a [u8] {
+        match part {
+            Part::Id => self.id,
+            Part::Timestamp => self.timestamp.as_bytes(),
+            Part::Method => self.method.as_str().as_bytes(),
+            Part::Url => self.url.as_bytes(),
+            Part::Header(name) => {
+                self.headers.get(&**name).map(http::HeaderValue::as_bytes).unwrap_or_default()
+            }
+            Part::Literal(text) => text.as_bytes(),
+            Part::Body => self.body,
         }
     }
 
@@ -54,14 +75,15 @@ impl Content<'_> {
 }
 
 /// The one value of a header.
-pub(super) fn single<'h>(
-    headers: &'h HeaderMap,
+pub(super) fn single(
+    headers: &HeaderMap,
     name: impl http::header::AsHeaderName + std::fmt::Display + Copy,
-) -> Result<&'h [u8], Rejection> {
-    let mut values = headers.get_all(name).iter();
-    let first = values.next().ok_or_else(|| Rejection::HeaderMissing { header: name.to_string() })?;
-    match values.next() {
-        None => Ok(first.as_bytes()),
-        Some(_) => Err(Rejection::HeaderRepeated { header: name.to_string() }),
+) -> Result<&[u8], Rejection> {
+    let first = headers.get(name).ok_or_else(|| Rejection::HeaderMissing { header: name.to_string() })?;
+    // As many names as values: then none is there twice, and none need be looked up again.
+    let repeated = headers.len() > headers.keys_len() && headers.get_all(name).iter().nth(1).is_some();
+    if repeated {
+        return Err(Rejection::HeaderRepeated { header: name.to_string() });
     }
+    Ok(first.as_bytes())
 }

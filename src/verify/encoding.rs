@@ -83,7 +83,7 @@ mod tests {
                 let text = encoding.encode(&bytes);
                 assert_eq!(encoding.decode(text.as_bytes(), length).unwrap()[..length], bytes);
                 assert_eq!(encoding.decode(text.as_bytes(), length - 1), None);
-                assert_eq!(encoding.decode(text.as_bytes(), length + 1).is_some(), false);
+                assert!(encoding.decode(text.as_bytes(), length + 1).is_none());
                 for cut in 0..text.len() {
                     if encoding == Encoding::Base64 || cut + 2 < text.len() {
                         assert_eq!(

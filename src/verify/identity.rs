@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
     ids: Vec<BoundId>,
-    types: Vec<BoundField>,
+    types: Vec<BoundType>,
     pointers: Pointers,
     /// Whether the signature covers the body, and with it what is taken from there.
     body_is_signed: bool,
@@ -28,6 +28,12 @@ pub(super) struct Identity {
 enum BoundField {
     Header(HeaderName),
     Slot(usize),
+}
+
+#[derive(Debug, Clone)]
+enum BoundType {
+    Named(BoundField),
+    Implied { slot: usize, event_type: String },
 }
 
 #[derive(Debug, Clone)]
@@ -58,8 +64,11 @@ impl Identity {
         let ids = ids.collect::<Result<_, ConfigError>>()?;
         let types = provider.type_sources().iter().map(|source| {
             Ok(match source {
-                TypeSource::Header(name) => BoundField::Header(header_name(name)?),
-                TypeSource::Pointer(pointer) => BoundField::Slot(pointers.add(pointer)),
+                TypeSource::Header(name) => BoundType::Named(BoundField::Header(header_name(name)?)),
+                TypeSource::Pointer(pointer) => BoundType::Named(BoundField::Slot(pointers.add(pointer))),
+                TypeSource::Implied { pointer, event_type } => {
+                    BoundType::Implied { slot: pointers.add(pointer), event_type: event_type.to_string() }
+                }
             })
         });
         let types = types.collect::<Result<_, ConfigError>>()?;
@@ -80,11 +89,13 @@ impl Identity {
 
     /// The event type, where one of the sources has one that can be shown.
     pub(super) fn event_type(&self, headers: &HeaderMap, fields: &Found) -> Option<Box<str>> {
-        self.types
-            .iter()
-            .filter_map(|source| source.text(headers, fields))
-            .find(|text| !text.is_empty() && text.len() <= defaults::ID_LENGTH && printable(text))
-            .map(Into::into)
+        first_shown(self.types.iter().filter_map(|source| source.text(headers, fields))).map(Into::into)
+    }
+
+    /// The event type that the body itself tells. What decides over an id is never a header: it could be changed by
+    /// whoever sends a captured delivery again.
+    fn type_in_body<'a>(&'a self, fields: &'a Found) -> Option<&'a str> {
+        first_shown(self.types.iter().filter_map(|source| source.text_in_body(fields)))
     }
 
     /// The delivery's id: `None` where deliveries of its type are never deduplicated, `derived` where no source has one.
@@ -92,10 +103,10 @@ impl Identity {
         &self,
         headers: &HeaderMap,
         fields: &Found,
-        event_type: Option<&str>,
         scheme_id: Option<&str>,
         derived: impl FnOnce() -> DeliveryId,
     ) -> Result<Option<DeliveryId>, Rejection> {
+        let event_type = self.type_in_body(fields);
         let of_body = if self.body_is_signed { IdOrigin::Signed } else { IdOrigin::Unsigned };
         for source in &self.ids {
             let (text, origin) = match source {
@@ -139,6 +150,30 @@ impl BoundField {
     }
 }
 
+impl BoundType {
+    fn text<'a>(&'a self, headers: &'a HeaderMap, fields: &'a Found) -> Option<&'a str> {
+        match self {
+            Self::Named(field @ BoundField::Header(_)) => field.text(headers, fields),
+            in_body => in_body.text_in_body(fields),
+        }
+    }
+
+    fn text_in_body<'a>(&'a self, fields: &'a Found) -> Option<&'a str> {
+        match self {
+            Self::Named(BoundField::Header(_)) => None,
+            Self::Named(BoundField::Slot(slot)) => fields.get(*slot)?.as_deref(),
+            Self::Implied { slot, event_type } => {
+                fields.get(*slot)?.as_ref()?;
+                Some(event_type)
+            }
+        }
+    }
+}
+
+fn first_shown<'a>(mut texts: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    texts.find(|text| !text.is_empty() && text.len() <= defaults::ID_LENGTH && printable(text))
+}
+
 /// All fields and the type, each with its length before it, so that no text in one can pass for part of another.
 fn composite(
     slots: &[usize],
@@ -164,4 +199,76 @@ fn composite(
 
 fn printable(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::Request;
+
+    use crate::{
+        delivery::IdOrigin,
+        provider::{DASHA_BLACKBOX, GITLAB},
+        verify::{KeyRing, Received, SchemeVerifier, Signing, SigningSecret, Verdict, Verifier},
+    };
+
+    #[tokio::main(flavor = "current_thread")]
+    async fn judge(verifier: &SchemeVerifier, request: Request<Bytes>) -> Verdict {
+        let (head, body) = request.into_parts();
+        let prepared = verifier.prepare(&head, None).await.unwrap();
+        verifier.verify(Received::new(&head, &body, std::time::SystemTime::now()), prepared).await.unwrap()
+    }
+
+    const EVENT: &str = "x-blackbox-event";
+
+    fn dasha(body: &'static str, event: Option<&'static str>) -> Verdict {
+        let (secret, now) = (SigningSecret::from_text("secret").unwrap(), std::time::SystemTime::now());
+        let verifier = SchemeVerifier::new(&DASHA_BLACKBOX, KeyRing::new(secret.clone())).unwrap();
+        let mut request = Request::post("/").body(Bytes::from_static(body.as_bytes())).unwrap();
+        DASHA_BLACKBOX.sign(&mut request, &secret, &Signing::new("", now)).unwrap();
+        if let Some(event) = event {
+            request.headers_mut().insert(EVENT, event.parse().unwrap());
+        }
+        judge(&verifier, request)
+    }
+
+    #[test]
+    fn a_header_that_nobody_signed_does_not_decide_over_the_id() {
+        for body in [r#"{"callId":"c1"}"#, r#"{"type":"CompletedWebHookPayload","callId":"c1"}"#] {
+            let untouched = dasha(body, None).id.unwrap();
+            for event in
+                ["ToolWebHookPayload", "TransferWebHookPayload", "FailedWebHookPayload", "call.completed"]
+            {
+                assert_eq!(dasha(body, Some(event)).id, Some(untouched.clone()), "{body} {event}");
+            }
+        }
+        let shown = dasha(r#"{"callId":"c1"}"#, Some("call.completed"));
+        assert_eq!(
+            shown.event_type.as_deref(),
+            Some("call.completed"),
+            "it is still the type where there is no other"
+        );
+    }
+
+    #[test]
+    fn a_tools_request_without_a_type_is_one_and_is_never_deduplicated() {
+        let call = dasha(r#"{"toolName":"check","toolArguments":{},"callId":"c1"}"#, None);
+        assert_eq!(call.event_type.as_deref(), Some("ToolWebHookPayload"));
+        assert_eq!(call.id, None);
+        assert!(DASHA_BLACKBOX.answer_carries_meaning(call.event_type.as_deref()));
+        let named = dasha(r#"{"type":"StartWebHookPayload","toolName":"check","callId":"c1"}"#, None);
+        assert_eq!(named.id.unwrap().origin(), IdOrigin::Composite);
+    }
+
+    #[test]
+    fn gitlabs_recursion_uuid_is_no_delivery_id() {
+        let secret = SigningSecret::from_text("token").unwrap();
+        let verifier = SchemeVerifier::new(&GITLAB, KeyRing::new(secret)).unwrap();
+        let id = |body: &'static str| {
+            let request =
+                Request::post("/").header("x-gitlab-token", "token").header("x-gitlab-event-uuid", "same");
+            judge(&verifier, request.body(Bytes::from_static(body.as_bytes())).unwrap()).id.unwrap()
+        };
+        assert_ne!(id(r#"{"object_kind":"push"}"#), id(r#"{"object_kind":"issue"}"#));
+    }
 }

@@ -8,8 +8,9 @@ use http::{HeaderMap, HeaderName, request::Parts};
 use super::{
     content::{Content, single},
     identity::Identity,
+    pointer::Found,
     ring::{BoundRing, StaticHeader},
-    scheme::{HmacScheme, Kind, Scheme, TokenScheme, header_name},
+    scheme::{HmacScheme, Kind, Part, Scheme, TokenScheme, header_name},
     secret::SigningSecret,
     signature::Signatures,
     source::{BoundSource, KeyHandle, KeySource},
@@ -47,6 +48,15 @@ struct Family {
     signature: HeaderName,
     id: Option<HeaderName>,
     timestamp: Option<HeaderName>,
+}
+
+/// A request that the owner of a valid key made.
+struct Proven<'r> {
+    /// What the MAC covers; `None` for a token.
+    content: Option<Content<'r>>,
+    scheme_id: Option<&'r [u8]>,
+    signed_at: Option<SystemTime>,
+    key_id: Option<Arc<str>>,
 }
 
 impl SchemeVerifier {
@@ -113,80 +123,62 @@ impl SchemeVerifier {
     }
 
     fn judge(&self, received: Received<'_>, prepared: &Prepared) -> Result<Verdict, Rejection> {
+        let early = self.early_fields(received.body);
+        let proven = self.prove(received, prepared, early.as_ref())?;
+        let headers = &received.head.headers;
+        let late = early.is_none().then(|| self.identity.fields(received.body));
+        let fields = early.as_ref().or(late.as_ref()).ok_or(Rejection::UnknownKey)?;
+        let signed_at = match proven.signed_at {
+            None => self.time_in_body(fields, received.now)?,
+            at_once => at_once,
+        };
+        let event_type = self.identity.event_type(headers, fields);
+        let scheme_id = proven.scheme_id.and_then(|id| std::str::from_utf8(id).ok());
+        let derived = || match &proven.content {
+            Some(content) => DeliveryId::derived(&content.sha256()),
+            None => DeliveryId::derived(Fingerprint::of(received.body).as_bytes()),
+        };
+        let id = self.identity.id(headers, fields, scheme_id, derived)?;
+        Ok(Verdict { id, event_type, signed_at, key_id: proven.key_id })
+    }
+
+    /// A body is parsed before its MAC is checked only where the MAC covers, once more, a time that stands in it.
+    fn early_fields(&self, body: &[u8]) -> Option<Found> {
+        let is_content =
+            matches!(&self.scheme.0, Kind::Hmac(scheme) if scheme.content.contains(&Part::Timestamp));
+        (self.timestamp_slot.is_some() && is_content).then(|| self.identity.fields(body))
+    }
+
+    /// The time that stands in a body whose MAC is good, judged.
+    fn time_in_body(&self, fields: &Found, now: SystemTime) -> Result<Option<SystemTime>, Rejection> {
+        let (Some(slot), Some(rule)) = (self.timestamp_slot, self.scheme.timestamp_rule()) else {
+            return Ok(None);
+        };
+        let text = fields.get(slot).and_then(Option::as_deref).unwrap_or_default();
+        let signed_at = rule.format.read(text)?;
+        rule.check(signed_at, now)?;
+        Ok(Some(signed_at))
+    }
+
+    /// Whether the owner of a valid key made this request, and when. Of what it says, only the time is looked at.
+    fn prove<'r>(
+        &'r self,
+        received: Received<'r>,
+        prepared: &Prepared,
+        early: Option<&'r Found>,
+    ) -> Result<Proven<'r>, Rejection> {
         let ring = prepared.ring.as_deref().ok_or(Rejection::UnknownKey)?;
         match (&self.scheme.0, &self.headers) {
             (Kind::Hmac(scheme), Headers::Families(families)) => {
                 let family = families.get(prepared.family).ok_or(Rejection::UnknownKey)?;
-                self.judge_hmac(scheme, family, ring, received, prepared)
+                let in_body = early
+                    .zip(self.timestamp_slot)
+                    .map(|(fields, slot)| fields.get(slot).and_then(Option::as_deref).unwrap_or_default());
+                prove_hmac(scheme, family, ring, received, prepared, in_body)
             }
-            (Kind::Token(token), Headers::Token(name)) => self.judge_token(token, name, ring, received),
+            (Kind::Token(token), Headers::Token(name)) => prove_token(token, name, ring, received),
             _ => Err(Rejection::UnknownKey),
         }
-    }
-
-    fn judge_hmac(
-        &self,
-        scheme: &HmacScheme,
-        family: &Family,
-        ring: &BoundRing,
-        received: Received<'_>,
-        prepared: &Prepared,
-    ) -> Result<Verdict, Rejection> {
-        let Received { head, body, now, .. } = received;
-        // A body is parsed before its MAC is checked only where the scheme signs a time that stands in it.
-        let early = self.timestamp_slot.map(|slot| (slot, self.identity.fields(body)));
-        let timestamp = match &early {
-            Some((slot, fields)) => fields.get(*slot).and_then(Option::as_deref).unwrap_or_default(),
-            None => timestamp_text(scheme, family, &head.headers)?,
-        };
-        let scheme_id = family.id.as_ref().map(|name| single(&head.headers, name)).transpose()?;
-        let content = Content {
-            parts: &scheme.content,
-            id: scheme_id.unwrap_or_default(),
-            timestamp,
-            method: &head.method,
-            url: received.public_url.unwrap_or_default(),
-            headers: &head.headers,
-            body,
-        };
-        content.check()?;
-        let length = scheme.algorithm.length();
-        let key_id = ring
-            .find_mac(now, |keyed| prepared.signatures.contain(&keyed.mac(|take| content.feed(take)), length))
-            .map_err(|keys| Rejection::SignatureMismatch { keys })?;
-        let signed_at = match (&scheme.timestamp, self.timestamp_slot) {
-            (Some(rule), Some(_)) => Some(rule.format.read(timestamp)?),
-            _ => prepared.signed_at,
-        };
-        if let (Some(rule), Some(signed_at)) = (&scheme.timestamp, signed_at) {
-            rule.check(signed_at, now)?;
-        }
-        let late = early.is_none().then(|| self.identity.fields(body));
-        let fields =
-            early.as_ref().map(|(_, fields)| fields).or(late.as_ref()).ok_or(Rejection::UnknownKey)?;
-        let event_type = self.identity.event_type(&head.headers, fields);
-        let scheme_id = scheme_id.and_then(|id| std::str::from_utf8(id).ok());
-        let derived = || DeliveryId::derived(&content.sha256());
-        let id = self.identity.id(&head.headers, fields, event_type.as_deref(), scheme_id, derived)?;
-        Ok(Verdict { id, event_type, signed_at, key_id })
-    }
-
-    fn judge_token(
-        &self,
-        token: &TokenScheme,
-        name: &HeaderName,
-        ring: &BoundRing,
-        received: Received<'_>,
-    ) -> Result<Verdict, Rejection> {
-        let Received { head, body, now, .. } = received;
-        let mismatch = || Rejection::TokenMismatch { header: name.to_string() };
-        let given = strip_scheme(single(&head.headers, name)?, &token.prefix).ok_or_else(mismatch)?;
-        let key_id = ring.find_token(now, given).map_err(|_| mismatch())?;
-        let fields = self.identity.fields(body);
-        let event_type = self.identity.event_type(&head.headers, &fields);
-        let derived = || DeliveryId::derived(Fingerprint::of(body).as_bytes());
-        let id = self.identity.id(&head.headers, &fields, event_type.as_deref(), None, derived)?;
-        Ok(Verdict { id, event_type, signed_at: None, key_id })
     }
 }
 
@@ -211,13 +203,66 @@ impl Verifier for SchemeVerifier {
     }
 }
 
+/// `in_body` is the timestamp's text, where the scheme has it in the body.
+fn prove_hmac<'r>(
+    scheme: &'r HmacScheme,
+    family: &Family,
+    ring: &BoundRing,
+    received: Received<'r>,
+    prepared: &Prepared,
+    in_body: Option<&'r str>,
+) -> Result<Proven<'r>, Rejection> {
+    let Received { head, body, now, .. } = received;
+    let timestamp = match in_body {
+        Some(timestamp) => timestamp,
+        None => timestamp_text(scheme, family, &head.headers)?,
+    };
+    let scheme_id = family.id.as_ref().map(|name| single(&head.headers, name)).transpose()?;
+    let content = Content {
+        parts: &scheme.content,
+        id: scheme_id.unwrap_or_default(),
+        timestamp,
+        method: &head.method,
+        url: received.public_url.unwrap_or_default(),
+        headers: &head.headers,
+        body,
+    };
+    content.check()?;
+    let length = scheme.algorithm.length();
+    let key_id = ring
+        .find_mac(now, |keyed| prepared.signatures.contain(&keyed.mac(|take| content.feed(take)), length))
+        .map_err(|keys| Rejection::SignatureMismatch { keys })?;
+    let signed_at = match (&scheme.timestamp, in_body) {
+        (Some(rule), Some(_)) => Some(rule.format.read(timestamp)?),
+        _ => prepared.signed_at,
+    };
+    if let (Some(rule), Some(signed_at)) = (&scheme.timestamp, signed_at) {
+        rule.check(signed_at, now)?;
+    }
+    Ok(Proven { content: Some(content), scheme_id, signed_at, key_id })
+}
+
+fn prove_token<'r>(
+    token: &TokenScheme,
+    name: &HeaderName,
+    ring: &BoundRing,
+    received: Received<'r>,
+) -> Result<Proven<'r>, Rejection> {
+    let mismatch = || Rejection::TokenMismatch { header: name.to_string() };
+    let given = strip_scheme(single(&received.head.headers, name)?, &token.prefix).ok_or_else(mismatch)?;
+    let key_id = ring.find_token(received.now, given).map_err(|_| mismatch())?;
+    Ok(Proven { content: None, scheme_id: None, signed_at: None, key_id })
+}
+
 /// Reads the first family whose signature header is there, and refuses what is missing or malformed in it.
 fn read_families(
     scheme: &HmacScheme,
     families: &[Family],
     headers: &HeaderMap,
 ) -> Result<Prepared, Rejection> {
-    let present = families.iter().position(|family| headers.contains_key(&family.signature));
+    // The only family is looked up once, below.
+    let several = families.len() > 1;
+    let present = families.iter().position(|family| !several || headers.contains_key(&family.signature));
     let at = present.unwrap_or(0);
     let family = families.get(at).ok_or(Rejection::UnknownKey)?;
     let header =
@@ -275,7 +320,10 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName, otherwise: Rejection) -> 
 }
 
 fn holds(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len().max(1)).any(|window| window == part)
+    match part {
+        [byte] => text.contains(byte),
+        _ => text.windows(part.len().max(1)).any(|window| window == part),
+    }
 }
 
 /// What stands behind the authentication scheme's name, which is read in either case (RFC 9110, section 11.1).
@@ -284,15 +332,18 @@ fn strip_scheme<'a>(given: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
     start.eq_ignore_ascii_case(prefix.as_bytes()).then_some(rest)
 }
 
-/// Only for what is measured: the rule of a scheme without HTTP around it.
+/// Only for what is measured: the rule of a scheme, without HTTP around it and without reading what the delivery says.
+/// Returns when it was signed.
 #[doc(hidden)]
 pub fn judge_at_once(
     verifier: &SchemeVerifier,
     head: &Parts,
     body: &Bytes,
     now: SystemTime,
-) -> Result<Verdict, Rejection> {
+) -> Result<Option<SystemTime>, Rejection> {
     let mut prepared = verifier.look(&head.headers)?;
     prepared.ring = verifier.keys.at_once();
-    verifier.judge(Received::new(head, body, now), &prepared)
+    let early = verifier.early_fields(body);
+    let proven = verifier.prove(Received::new(head, body, now), &prepared, early.as_ref())?;
+    Ok(proven.signed_at)
 }

@@ -114,7 +114,7 @@ impl KeyRing {
             let material = match &scheme.0 {
                 Kind::Hmac(scheme) => {
                     let bytes = key.secret.key(&scheme.key)?;
-                    Keyed::new(scheme.algorithm, &bytes).map(Material::Mac)
+                    Keyed::new(scheme.algorithm, &bytes).map(Box::new).map(Material::Mac)
                 }
                 Kind::Token(_) => Some(Material::Token(Sha256::digest(key.secret.as_given()).into())),
             };
@@ -140,7 +140,7 @@ struct BoundKey {
 }
 
 enum Material {
-    Mac(Keyed),
+    Mac(Box<Keyed>),
     Token([u8; 32]),
 }
 

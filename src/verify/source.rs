@@ -95,7 +95,7 @@ impl KeyHandle {
 #[derive(Debug)]
 pub(super) enum BoundSource {
     Ring(KeyHandle),
-    Tenants { cache: TenantCache },
+    Tenants { cache: Box<TenantCache> },
 }
 
 impl BoundSource {
@@ -106,7 +106,7 @@ impl BoundSource {
                 bound: Arc::new(ArcSwap::from_pointee(ring.bind(scheme)?)),
             }),
             Source::Tenants { keys, clock } => {
-                Self::Tenants { cache: TenantCache::new(keys, Arc::clone(scheme), clock) }
+                Self::Tenants { cache: Box::new(TenantCache::new(keys, Arc::clone(scheme), clock)) }
             }
         })
     }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderName, request::Parts};
 
-use crate::{delivery::Tenant, error::ConfigError};
+use crate::{defaults, delivery::Tenant, error::ConfigError};
 
 type Finder = Arc<dyn Fn(&Parts) -> Option<Tenant> + Send + Sync>;
 
@@ -26,8 +26,13 @@ impl fmt::Debug for TenantSource {
 }
 
 impl TenantSource {
+    /// The tenant, if its name can be one: 1 to 128 printable characters. Anything longer is nobody's name, and would
+    /// stand in every log line.
     pub(super) fn find(&self, head: &Parts) -> Option<Tenant> {
-        (self.finder)(head)
+        (self.finder)(head).filter(|tenant| {
+            let name = tenant.as_str();
+            (1..=defaults::ID_LENGTH).contains(&name.len()) && !name.contains(char::is_control)
+        })
     }
 
     /// Whether the tenant stands where any sender can write what it likes.

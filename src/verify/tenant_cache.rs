@@ -3,7 +3,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,8 +27,16 @@ pub(super) struct TenantCache {
     unknown: Mutex<Slots>,
 }
 
-/// One tenant's answer. Its lock is held while the source is asked, so that it is asked once.
-type Slot = Arc<tokio::sync::Mutex<Option<Kept>>>;
+type Slot = Arc<Asked>;
+
+/// One tenant's answer.
+#[derive(Default)]
+struct Asked {
+    /// Its lock is held while the source is asked, so that it is asked once.
+    kept: tokio::sync::Mutex<Option<Kept>>,
+    /// How often the source has failed: who waited for an answer shares the failure, and does not wait for its own.
+    failures: AtomicU64,
+}
 
 struct Kept {
     ring: Option<Arc<BoundRing>>,
@@ -52,9 +63,13 @@ impl TenantCache {
 
     pub(super) async fn of(&self, tenant: &Tenant) -> Result<Arc<BoundRing>, Rejection> {
         let slot = self.slot(tenant);
-        let mut kept = slot.lock().await;
+        let failures = slot.failures.load(Ordering::Relaxed);
+        let mut kept = slot.kept.lock().await;
         let now = self.clock.monotonic();
         if kept.as_ref().is_none_or(|kept| now >= kept.until) {
+            if slot.failures.load(Ordering::Relaxed) != failures {
+                return Err(Rejection::KeySourceUnavailable);
+            }
             self.ask(tenant, &slot, &mut kept).await?;
         }
         kept.as_ref().and_then(|kept| kept.ring.clone()).ok_or(Rejection::UnknownKey)
@@ -85,6 +100,7 @@ impl TenantCache {
             Ok(None) => *kept = Some(Kept { ring: None, until: now.after(defaults::NO_KEYS_KEPT) }),
             Err(error) => {
                 tracing::warn!(%error, "the key source failed");
+                slot.failures.fetch_add(1, Ordering::Relaxed);
                 // The last keys it gave are used on, and it is asked again before long.
                 let last = kept.as_mut().filter(|kept| kept.ring.is_some());
                 last.ok_or(Rejection::KeySourceUnavailable)?.until = now.after(RETRY);

@@ -204,3 +204,26 @@ async fn a_body_that_was_decompressed_on_the_way_is_not_what_was_signed() {
         .with_state(Runs::default());
     assert_eq!(send(&unpacking, request).await.status(), StatusCode::UNAUTHORIZED);
 }
+
+/// axum erases the body between two layers, so the types do not see the second one.
+#[tokio::test]
+#[ignore = "open: two stacks with one store acknowledge and never run"]
+async fn the_same_stack_twice_on_a_route_loses_nothing_in_silence() {
+    let counter = Runs::default();
+    let stack =
+        github::webhook().idempotent(MemoryClaims::default()).acknowledge_first().may_lose().build().unwrap();
+    let app = Router::new()
+        .route("/hook", post(count).layer(stack.clone()))
+        .layer(stack)
+        .with_state(counter.clone());
+    let answer = send(&app, github::delivery("/hook", "1", "{}")).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let again = send(&app, github::delivery("/hook", "1", "{}")).await;
+    assert!(
+        runs(&counter) == 1 || !(answer.status().is_success() || again.status().is_success()),
+        "{} and {}, and {} runs",
+        answer.status(),
+        again.status(),
+        runs(&counter),
+    );
+}

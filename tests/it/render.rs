@@ -139,3 +139,35 @@ async fn a_response_without_a_rejection_passes_untouched() {
     assert!(response.headers().is_empty());
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "not here");
 }
+
+#[tokio::test]
+async fn a_second_renderer_outside_leaves_what_the_first_has_written() {
+    let own = RenderLayer::with(|_, _| Some(Response::builder().status(503).body("mine".into()).unwrap()));
+    for (inner, grpc) in [(RenderLayer::problem_json(), true), (own, false)] {
+        let service = RenderLayer::problem_json().layer(inner.layer(service_fn(|_: Request<()>| async {
+            Ok::<_, Infallible>(Rejection::Draining.into_response::<Empty<Bytes>>())
+        })));
+        let kind = if grpc { "application/grpc" } else { "application/json" };
+        let request = Request::post("/").header("content-type", kind).body(()).unwrap();
+        let answer = service.oneshot(request).await.unwrap();
+        if grpc {
+            assert_eq!(answer.headers()["grpc-status"], "14");
+        } else {
+            assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "mine");
+        }
+    }
+}
+
+#[test]
+fn a_method_of_any_length_is_cut_where_it_is_logged() {
+    let method = http::Method::from_bytes(&[b'X'; 100_000]).unwrap();
+    let rejection = Rejection::MethodNotAllowed { method, allow: [http::Method::POST].into() };
+    assert!(rejection.to_string().len() < 256);
+}
+
+#[test]
+fn the_longest_wait_is_told_without_overflow() {
+    let rejection = Rejection::CircuitOpen { remaining: Duration::MAX };
+    let response = rejection.into_response::<Empty<Bytes>>();
+    assert_eq!(response.headers()["retry-after"], u64::MAX.to_string());
+}

@@ -9,8 +9,7 @@
 //!
 //! # let directory = std::env::temp_dir().join(format!("inbox-doc-{}", std::process::id()));
 //! # std::fs::create_dir_all(&directory).unwrap();
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main_(directory: std::path::PathBuf) -> Result<(), Box<dyn std::error::Error>> {
+//! # fn open(directory: &std::path::Path) -> Result<(), OpenError> {
 //! let store = SqliteStore::open(directory.join("inbox.db"))?;
 //! # drop(store);
 //!
@@ -21,7 +20,7 @@
 //! }
 //! # Ok(())
 //! # }
-//! # main_(directory.clone()).unwrap();
+//! # open(&directory).unwrap();
 //! # std::fs::remove_dir_all(directory).unwrap();
 //! ```
 //!
@@ -34,6 +33,11 @@
 //! Endpoints in one process and workers in others may open the same file on one machine. Processes that start at once
 //! set it up once. Each writes in turn, so one process is quicker than several.
 //!
+//! # The disk
+//! The file grows with what is kept, until a purge makes room in it; [`SqliteBuilder::largest_file`] bounds it. The write-ahead
+//! log is copied into it by a thread beside the writer; see [`SqliteBuilder::log`]. SQLite calls `fsync`; built with
+//! `LIBSQLITE3_FLAGS=-DHAVE_FDATASYNC` it calls `fdatasync`, which keeps as much and is quicker on some file systems.
+//!
 //! # Time
 //! Leases, delays and ages are measured by the time of day, so that they outlive a restart. When it jumps while a store is
 //! open, either way and however far, the jump is taken out again and noted in the file, so no lease ends early and none is
@@ -44,7 +48,8 @@
 //! A full disk is [`Full`](crate::store::StoreError::Full), a commit that failed otherwise
 //! [`Uncertain`](crate::store::StoreError::Uncertain), a lock that another process holds too long
 //! [`Slow`](crate::store::StoreError::Slow), and too many waiting requests
-//! [`Unavailable`](crate::store::StoreError::Unavailable), at once. The store works again when the fault has gone.
+//! [`Unavailable`](crate::store::StoreError::Unavailable), at once. The store works again when the fault has gone. What a killed
+//! process may have left in the log without a sync is synced when the file is opened, before anybody is told of it.
 
 mod admin;
 mod checkpoint;

@@ -1,6 +1,12 @@
 //! The acknowledgement, and the attempts behind it.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt;
@@ -219,4 +225,40 @@ async fn a_grpc_sender_gets_one_empty_message_and_a_status() {
     let body = answer.into_body().collect().await.unwrap();
     assert_eq!(body.trailers().unwrap()["grpc-status"], "0");
     assert_eq!(body.to_bytes(), [0_u8; 5].as_slice());
+}
+
+#[tokio::test]
+async fn an_error_whose_text_panics_loses_no_delivery() {
+    // The text is asked for by the log alone.
+    let log = tracing_subscriber::fmt().with_writer(std::io::sink).finish();
+    let _logging = tracing::subscriber::set_default(log);
+    let told = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&told);
+    let bench = bench(&[Step::FailWithoutText], |layer| {
+        layer.attempts(1).unwrap().on_given_up(move |given_up| {
+            seen.fetch_add(given_up.attempts, Ordering::SeqCst);
+            std::future::ready(())
+        })
+    });
+    assert_eq!(bench.send("a").await.status(), StatusCode::OK);
+    settle().await;
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_panics_when_cloned_loses_no_delivery() {
+    #[derive(Debug)]
+    struct NoClone;
+    impl Clone for NoClone {
+        fn clone(&self) -> Self {
+            panic!("no clone to be had");
+        }
+    }
+    let told = Told::default();
+    let bench = bench(&[], |layer| telling(layer, &told));
+    let mut request = request("a");
+    request.extensions_mut().insert(NoClone);
+    assert_eq!(bench.service.clone().oneshot(request).await.unwrap().status(), StatusCode::OK);
+    settle().await;
+    assert_eq!(told.lock().unwrap().as_slice(), [(1, "panicked".to_owned())]);
 }

@@ -34,6 +34,8 @@ pub(super) enum Step {
     ComeBack(u16, &'static str),
     Grpc(u16),
     Fail,
+    /// Fails with an error whose text panics.
+    FailWithoutText,
     Panic,
     /// Works for so long on the test's clock, then answers 200.
     Work(Duration),
@@ -49,6 +51,17 @@ pub(super) struct Handler {
     pub(super) running: Arc<AtomicUsize>,
     pub(super) bodies: Arc<Mutex<Vec<(http::request::Parts, Bytes)>>>,
 }
+
+#[derive(Debug)]
+struct NoText;
+
+impl std::fmt::Display for NoText {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no text to be had");
+    }
+}
+
+impl std::error::Error for NoText {}
 
 struct Running(Arc<AtomicUsize>);
 
@@ -93,6 +106,7 @@ impl Service<Request<Verified<Acknowledged>>> for Handler {
                     answer.headers_mut().insert("grpc-status", code.into());
                     Ok(answer)
                 }
+                Step::FailWithoutText => Err(NoText.into()),
                 Step::Fail => Err("the database is down".into()),
                 Step::Panic => panic!("a handler's own fault"),
                 Step::Work(time) => {

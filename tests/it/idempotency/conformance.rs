@@ -52,7 +52,7 @@ impl Faulty {
     }
 
     fn token(&self, token: ClaimToken) -> ClaimToken {
-        let latest = self.latest.lock().unwrap().get(&token.key).copied();
+        let latest = self.latest.lock().expect("no panic inside").get(&token.key).copied();
         if self.has(Fault::NoFence) { latest.unwrap_or(token) } else { token }
     }
 
@@ -76,9 +76,9 @@ impl ClaimStore for Faulty {
             let fingerprint = if self.has(Fault::OnePayload) { Fingerprint::of(b"") } else { fingerprint };
             let outcome = self.inner.claim(key, fingerprint, self.lease(lease)).await?;
             if let ClaimOutcome::New(token) = &outcome {
-                self.latest.lock().unwrap().insert(key, *token);
+                self.latest.lock().expect("no panic inside").insert(key, *token);
             }
-            let latest = self.latest.lock().unwrap().get(&key).copied();
+            let latest = self.latest.lock().expect("no panic inside").get(&key).copied();
             Ok(match (outcome, latest) {
                 (ClaimOutcome::InFlight, Some(token)) if self.has(Fault::EveryClaimWins) => {
                     ClaimOutcome::New(token)

@@ -30,12 +30,13 @@ const ROUNDS: usize = 1_000;
 type Runs = Arc<Vec<AtomicUsize>>;
 
 async fn serve(runs: Runs) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
     let handler = service_fn(move |request: Request<Verified<Claimed>>| {
         let runs = Arc::clone(&runs);
         async move {
-            let round: usize = request.body().delivery().id().unwrap().as_str().parse().unwrap();
+            let round: usize =
+                request.body().delivery().id().and_then(|id| id.as_str().parse().ok()).expect("a number");
             runs[round].fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -62,12 +63,12 @@ async fn serve(runs: Runs) -> SocketAddr {
 /// Sends one delivery over a connection that stays open, and reads the status.
 async fn send(stream: &mut TcpStream, round: usize) -> u16 {
     let request = format!("POST /{round} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
-        assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "the server closed the connection");
+        assert!(stream.read_buf(&mut answer).await.expect("read") > 0, "the server closed the connection");
     }
-    std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap()
+    std::str::from_utf8(&answer[9..12]).ok().and_then(|status| status.parse().ok()).expect("a status")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,34 +29,34 @@ use tower_webhook::{
     },
 };
 
-pub fn clock() -> ManualClock {
+pub(crate) fn clock() -> ManualClock {
     ManualClock::at(SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000))
 }
 
-pub fn delivery(endpoint: &str, id: &str, payload: &'static [u8]) -> Delivery {
+pub(crate) fn delivery(endpoint: &str, id: &str, payload: &'static [u8]) -> Delivery {
     let endpoint = Arc::new(Endpoint::new(endpoint, provider::GITHUB));
     let id = DeliveryId::new(id, IdOrigin::Unsigned);
     Delivery::dangerously_unverified(endpoint, id, Bytes::from_static(payload))
 }
 
-pub fn verified(delivery: Delivery) -> Request<Verified<Fresh>> {
+pub(crate) fn verified(delivery: Delivery) -> Request<Verified<Fresh>> {
     Request::new(Verified::dangerously_trust(Arc::new(delivery)))
 }
 
-pub fn request(id: &str) -> Request<Verified<Fresh>> {
+pub(crate) fn request(id: &str) -> Request<Verified<Fresh>> {
     verified(delivery("push", id, b"{}"))
 }
 
-pub fn of_tenant(tenant: &'static str, id: &str) -> Request<Verified<Fresh>> {
+pub(crate) fn of_tenant(tenant: &'static str, id: &str) -> Request<Verified<Fresh>> {
     verified(delivery("push", id, b"{}").with_tenant(Tenant::new(tenant)))
 }
 
-pub fn key(id: &str) -> ClaimKey {
+pub(crate) fn key(id: &str) -> ClaimKey {
     ClaimKey::of_delivery(&delivery("push", id, b"{}")).expect("it has an id")
 }
 
 /// Lets other tasks run until `done`, within bounds.
-pub async fn until(what: &str, done: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, done: impl Fn() -> bool) {
     for _ in 0..100_000 {
         if done() {
             return;
@@ -66,7 +66,7 @@ pub async fn until(what: &str, done: impl Fn() -> bool) {
     panic!("never came: {what}");
 }
 
-pub async fn text<B>(response: Response<B>) -> (StatusCode, String)
+pub(crate) async fn text<B>(response: Response<B>) -> (StatusCode, String)
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: std::fmt::Debug,
@@ -78,14 +78,14 @@ where
 
 /// What a [`Handler`] does with one delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub(crate) enum Act {
     Answer(u16),
     Panic,
 }
 
 /// Counts runs, waits at its door, and then does what it is told; the last act is repeated.
 #[derive(Debug, Clone)]
-pub struct Handler {
+pub(crate) struct Handler {
     inner: Arc<Inner>,
 }
 
@@ -100,17 +100,17 @@ struct Inner {
 
 impl Handler {
     /// The door is open.
-    pub fn new(acts: &[Act]) -> Self {
+    pub(crate) fn new(acts: &[Act]) -> Self {
         Self::with(acts, Semaphore::MAX_PERMITS, 0)
     }
 
     /// The door is closed until [`open`](Self::open).
-    pub fn behind_a_door(acts: &[Act]) -> Self {
+    pub(crate) fn behind_a_door(acts: &[Act]) -> Self {
         Self::with(acts, 0, 0)
     }
 
     /// Goes back to the runtime so often before it answers.
-    pub fn yielding(acts: &[Act], yields: usize) -> Self {
+    pub(crate) fn yielding(acts: &[Act], yields: usize) -> Self {
         Self::with(acts, Semaphore::MAX_PERMITS, yields)
     }
 
@@ -125,15 +125,15 @@ impl Handler {
         Self { inner: Arc::new(inner) }
     }
 
-    pub fn open(&self) {
+    pub(crate) fn open(&self) {
         self.inner.door.add_permits(1);
     }
 
-    pub fn started(&self) -> usize {
+    pub(crate) fn started(&self) -> usize {
         self.inner.started.load(Ordering::SeqCst)
     }
 
-    pub fn finished(&self) -> usize {
+    pub(crate) fn finished(&self) -> usize {
         self.inner.finished.load(Ordering::SeqCst)
     }
 }
@@ -172,7 +172,7 @@ impl Service<Request<Verified<Claimed>>> for Handler {
 
 /// What a [`Scripted`] store does with one operation.
 #[derive(Debug, Clone)]
-pub enum StoreAct {
+pub(crate) enum StoreAct {
     /// What it should.
     Do,
     /// What it should, and then it says this.
@@ -185,8 +185,8 @@ pub enum StoreAct {
 
 /// A memory store that takes its time and fails on cue; once a script has ended it does what it should.
 #[derive(Debug, Clone)]
-pub struct Scripted {
-    pub inner: Arc<MemoryClaims>,
+pub(crate) struct Scripted {
+    pub(crate) inner: Arc<MemoryClaims>,
     script: Arc<Script>,
     yields: usize,
 }
@@ -199,7 +199,7 @@ struct Script {
 }
 
 impl Scripted {
-    pub fn new(
+    pub(crate) fn new(
         claims: impl IntoIterator<Item = StoreAct>,
         settlements: impl IntoIterator<Item = StoreAct>,
     ) -> Self {
@@ -212,11 +212,11 @@ impl Scripted {
     }
 
     /// Goes back to the runtime so often before and after each operation.
-    pub fn yielding(yields: usize) -> Self {
+    pub(crate) fn yielding(yields: usize) -> Self {
         Self { yields, ..Self::new([], []) }
     }
 
-    pub fn claim_calls(&self) -> usize {
+    pub(crate) fn claim_calls(&self) -> usize {
         self.script.calls.load(Ordering::SeqCst)
     }
 

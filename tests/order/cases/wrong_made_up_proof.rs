@@ -1,8 +1,8 @@
 use std::sync::Arc;
-use tower_webhook::{Delivery, Verified};
+use tower_webhook::{Delivery, Verified, delivery::Final};
 
-fn forge(delivery: Arc<Delivery>) -> Verified {
-    Verified { delivery, read: false, stage: todo!() }
+fn forge(delivery: Arc<Delivery>, stage: Final) -> Verified {
+    Verified { delivery, read: false, stage }
 }
 
 fn main() {

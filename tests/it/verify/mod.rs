@@ -1,0 +1,10 @@
+//! Verification, through the public API.
+
+mod answers;
+mod attacks;
+mod body;
+mod identity;
+mod keys;
+mod support;
+mod tenants;
+mod wycheproof;
