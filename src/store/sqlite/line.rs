@@ -35,8 +35,10 @@ impl Line {
             return Err(StoreError::Unavailable { reason: "the writer has stopped".into() });
         }
         let full = waiting.requests.len() >= defaults::SQLITE_WAITING;
-        // One that is alone is let in, however large.
-        let heavy = waiting.bytes > 0 && waiting.bytes.saturating_add(bytes) > defaults::SQLITE_WAITING_BYTES;
+        // One that is alone is let in, however large, and so is what weighs nothing.
+        let heavy = bytes > 0
+            && waiting.bytes > 0
+            && waiting.bytes.saturating_add(bytes) > defaults::SQLITE_WAITING_BYTES;
         if full || heavy {
             let reason =
                 format!("{} requests wait for the writer, {} bytes", waiting.requests.len(), waiting.bytes);

@@ -50,6 +50,7 @@ pub(super) struct Writer {
     /// Missing after a fault that may have spoilt it.
     connection: Option<Connection>,
     timeline: Timeline,
+    failing: bool,
     shared: Arc<Shared>,
     checkpointer: Checkpointer,
 }
@@ -76,6 +77,7 @@ impl Writer {
             options,
             connection: Some(connection),
             timeline: Timeline::default(),
+            failing: false,
             shared,
             checkpointer,
         }
@@ -99,11 +101,19 @@ impl Writer {
         if batch.len() > 1 && done.as_ref().is_err_and(|fault| fault.is_of_one) {
             return batch.into_iter().flat_map(|request| self.process(vec![request])).collect();
         }
-        let told = done.map_err(|fault| {
-            tracing::error!(error = %fault.meaning, requests = batch.len(), "the SQLite store could not commit");
-            fault.meaning
-        });
+        let told = done.map_err(|fault| fault.meaning);
+        self.log(&told);
         batch.into_iter().flat_map(|request| request.answer(&told)).collect()
+    }
+
+    /// Logs when the store begins to fail and when it works again, not each failure between.
+    fn log(&mut self, told: &Result<(), StoreError>) {
+        match told {
+            Err(error) if !self.failing => tracing::error!(%error, "the SQLite store cannot commit"),
+            Ok(()) if self.failing => tracing::info!("the SQLite store commits again"),
+            _ => {}
+        }
+        self.failing = told.is_err();
     }
 
     fn commit(&mut self, batch: &mut [Request]) -> Result<(), Fault> {

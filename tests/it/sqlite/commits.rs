@@ -200,3 +200,30 @@ async fn the_log_stays_bounded_while_writes_never_cease() {
     assert!(length("inbox.db-wal") < 6 * log, "the log has {} bytes", length("inbox.db-wal"));
     assert!(length("inbox.db") > 16 * log, "the database has {} bytes", length("inbox.db"));
 }
+
+/// Two stores on one file are to each other what two processes are: each has a writer of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_busy_endpoint_does_not_starve_a_worker_elsewhere() {
+    let scratch = Scratch::new();
+    let path = scratch.file("inbox.db");
+    let endpoint = SqliteStore::open(&path).expect("opens");
+    let worker = SqliteStore::open(&path).expect("opens");
+    let mut putting = JoinSet::new();
+    for putter in 0..64 {
+        let endpoint = endpoint.clone();
+        putting.spawn(async move {
+            for number in 0.. {
+                assert_eq!(endpoint.put(record(putter << 32 | number)).await, Ok(Put::Stored));
+            }
+        });
+    }
+    let endpoints = ["a".into()];
+    for _ in 0..50 {
+        let request = LeaseRequest { endpoints: &endpoints, limit: 1, lease: LONG };
+        for leased in worker.lease(request).await.expect("the worker gets its turn").deliveries {
+            let settled = worker.settle(leased.token, Settlement::Processed).await;
+            assert_eq!(settled, Ok(Settled::Yes));
+        }
+    }
+    putting.abort_all();
+}
