@@ -113,6 +113,11 @@ pub const CONNECTIONS: usize = 10_000;
 /// How long shutdown waits for what is in flight: what most orchestrators give before they kill.
 pub const DRAIN: Duration = Duration::from_secs(25);
 
+/// Deliveries that an inbox in memory holds: at 1 KiB each, some 100 MB.
+pub const MEMORY_INBOX: usize = 100_000;
+
+/// Failed attempts that an inbox remembers of one delivery: the last ones tell why.
+pub const HISTORY: usize = 16;
 /// Entries of a forwarding header that are walked: no real chain of trusted proxies is nearly as long.
 pub const FORWARDED_HOPS: usize = 32;
 
@@ -145,3 +150,40 @@ pub const TENANTS_KEPT: usize = 10_000;
 
 /// Names without keys that are remembered at once.
 pub const NO_TENANTS_KEPT: usize = 1_000;
+
+/// How long SQLite waits for another process's transaction: below [`STORE_BUDGET`].
+pub const SQLITE_BUSY: Duration = Duration::from_secs(2);
+
+/// How often it is asked again where SQLite itself does not wait.
+pub const SQLITE_BUSY_STEP: Duration = Duration::from_millis(5);
+
+/// Setting the tables up, waiting for other processes that do it too.
+pub const SQLITE_SET_UP: Duration = Duration::from_secs(30);
+
+/// How long an operator's query may run: an old reader keeps the write-ahead log from being begun anew.
+pub const SQLITE_READ: Duration = Duration::from_secs(10);
+
+/// Operators' queries at once.
+pub const SQLITE_READERS: usize = 4;
+
+/// Requests that wait for the writer: at several thousand a second, well below [`STORE_BUDGET`].
+pub const SQLITE_WAITING: usize = 4096;
+
+/// Bytes of the deliveries that wait for the writer: twice [`BODY_BUDGET`].
+pub const SQLITE_WAITING_BYTES: usize = 128 * 1024 * 1024;
+
+/// Requests in one transaction: beyond this the sync is shared well enough.
+pub const SQLITE_BATCH: usize = 1024;
+
+/// Bytes in one transaction, unless a single delivery is larger: what any disk writes well within the budget.
+pub const SQLITE_BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// The writer's page cache in KiB: the index of keys of some million deliveries.
+pub const SQLITE_CACHE_KIB: i64 = 64 * 1024;
+
+/// The write-ahead log is copied into the database, beside the writer, once it holds so many bytes: in these, most pages
+/// of the indexes were written many times over and are copied once.
+pub const SQLITE_LOG: u64 = 64 * 1024 * 1024;
+
+/// Deliveries that a purge or a requeue by filter changes in one transaction, so that puts do not wait for it.
+pub const SQLITE_ADMIN_BATCH: usize = 500;

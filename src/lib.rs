@@ -68,6 +68,7 @@ pub mod error;
 pub mod gate;
 pub mod grpc;
 pub mod idempotency;
+pub mod inbox;
 pub mod provider;
 pub mod rate_limit;
 pub mod rejection;

@@ -1,6 +1,7 @@
-//! What a store must do, as a suite that any store can be run against.
+//! What a store must do, as suites that any store can be run against.
 //!
-//! A store passes if [`claims`] returns; otherwise it panics and says which promise was broken. Ten lines are enough:
+//! A store passes if [`claims`] or [`inbox`] returns; otherwise it panics and says which promise was broken. Ten lines are
+//! enough:
 //!
 //! ```
 //! use std::{sync::Arc, time::SystemTime};
@@ -14,9 +15,11 @@
 //! }
 //! ```
 //!
-//! A store that keeps its own time sleeps instead: `async |time| tokio::time::sleep(time).await`. The suite then takes
-//! about half a minute.
+//! A store that keeps its own time sleeps instead: `async |time| tokio::time::sleep(time).await`. The suite of claims then
+//! takes about half a minute.
 
 mod claims;
+mod inbox;
 
 pub use claims::claims;
+pub use inbox::{InboxHarness, inbox};

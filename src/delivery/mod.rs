@@ -128,6 +128,11 @@ impl Fingerprint {
         Self(Sha256::digest(payload).into())
     }
 
+    /// A fingerprint that was stored as these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Its 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

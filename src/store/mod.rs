@@ -1,7 +1,11 @@
 //! Where claims are kept. Stores are atomic, and no operation has a default body: what a store does not do it
 //! cannot inherit by accident.
 
+mod inbox;
 mod memory;
+mod memory_inbox;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use std::{
     fmt,
@@ -15,7 +19,14 @@ use bytes::Bytes;
 use http::StatusCode;
 use sha2::{Digest, Sha256};
 
+pub use inbox::{
+    Count, FailedAttempt, Filter, InboxAdmin, InboxStore, LeaseBatch, LeaseRequest, Leased, Put, Record,
+    RecordId, RunToken, Settlement, State, Summary,
+};
 pub use memory::MemoryClaims;
+pub use memory_inbox::MemoryInbox;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 use crate::{
     delivery::{Delivery, Fingerprint},
@@ -55,6 +66,11 @@ impl ClaimKey {
             &origin,
             id.as_str().as_bytes(),
         ]))
+    }
+
+    /// A key that was stored as these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 
     /// Its 32 bytes.

@@ -9,10 +9,13 @@ mod fits_hyper;
 #[cfg(feature = "tonic")]
 mod fits_tonic;
 mod idempotency;
+mod memory_inbox;
 mod providers;
 mod rate_limit;
 mod render;
 mod serve;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod stack;
 mod support;
 mod verify;

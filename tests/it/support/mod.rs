@@ -5,3 +5,6 @@ pub mod github;
 pub mod net;
 pub mod quota;
 pub mod server;
+
+#[cfg(feature = "sqlite")]
+pub(crate) mod scratch;

@@ -1,0 +1,229 @@
+//! The one thread that writes. All that waits while a transaction is committed goes into the next one, so that
+//! concurrent callers share its sync.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rusqlite::{Connection, wal::CheckpointMode};
+use tokio::sync::Notify;
+
+use super::{
+    admin,
+    checkpoint::Checkpointer,
+    claim,
+    fault::{Stage, is_of_one, meaning, spoils_connection},
+    line::Line,
+    put,
+    request::Request,
+    run,
+    schema::{self, Options},
+    time::Timeline,
+    transaction::Transaction,
+};
+use crate::store::StoreError;
+
+/// Bytes of a page, as SQLite makes them.
+const PAGE: u64 = 4096;
+
+/// The writer itself copies the last pages of the log when they are no more than this part of it: a short pause.
+pub(super) const REST: u64 = 16;
+
+/// And when the log has grown to so many times its length, however much is left.
+const MUST: u64 = 4;
+
+/// What the writer shares with the callers.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) line: Line,
+    pub(super) due: Notify,
+    pub(super) commits: AtomicU64,
+}
+
+pub(super) struct Writer {
+    path: PathBuf,
+    options: Options,
+    /// Missing after a fault that may have spoilt it.
+    connection: Option<Connection>,
+    timeline: Timeline,
+    failing: bool,
+    shared: Arc<Shared>,
+    checkpointer: Checkpointer,
+}
+
+/// Tells waiting callers when the thread stops before its time.
+struct Abandon(Arc<Shared>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.line.abandon();
+    }
+}
+
+impl Writer {
+    pub(super) fn new(
+        path: PathBuf,
+        options: Options,
+        connection: Connection,
+        shared: Arc<Shared>,
+        checkpointer: Checkpointer,
+    ) -> Self {
+        Self {
+            path,
+            options,
+            connection: Some(connection),
+            timeline: Timeline::default(),
+            failing: false,
+            shared,
+            checkpointer,
+        }
+    }
+
+    /// Writes until the line is closed and empty.
+    pub(super) fn work(mut self) {
+        let _abandon = Abandon(Arc::clone(&self.shared));
+        while let Some(batch) = self.shared.line.take() {
+            let orphans = self.process(batch);
+            if !orphans.is_empty() {
+                self.process(orphans.into_iter().map(Request::hand_back).collect());
+            }
+            self.checkpoint();
+        }
+    }
+
+    /// Runs requests in one transaction and answers them. Returns the runs that nobody waits for any more.
+    fn process(&mut self, mut batch: Vec<Request>) -> Vec<crate::store::RunToken> {
+        let done = self.commit(&mut batch);
+        if batch.len() > 1 && done.as_ref().is_err_and(|fault| fault.is_of_one) {
+            return batch.into_iter().flat_map(|request| self.process(vec![request])).collect();
+        }
+        let told = done.map_err(|fault| fault.meaning);
+        self.log(&told);
+        batch.into_iter().flat_map(|request| request.answer(&told)).collect()
+    }
+
+    /// Logs when the store begins to fail and when it works again, not each failure between.
+    fn log(&mut self, told: &Result<(), StoreError>) {
+        match told {
+            Err(error) if !self.failing => tracing::error!(%error, "the SQLite store cannot commit"),
+            Ok(()) if self.failing => tracing::info!("the SQLite store commits again"),
+            _ => {}
+        }
+        self.failing = told.is_err();
+    }
+
+    fn commit(&mut self, batch: &mut [Request]) -> Result<(), Fault> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => schema::reopen(&self.path, &self.options).map_err(|error| Fault {
+                meaning: StoreError::Unavailable { reason: error.to_string() },
+                is_of_one: false,
+            })?,
+        };
+        let before = connection.total_changes();
+        match attempt(&connection, &mut self.timeline, batch) {
+            Ok(became_due) => {
+                if connection.total_changes() != before {
+                    self.shared.commits.fetch_add(1, Ordering::Relaxed);
+                }
+                if became_due {
+                    self.shared.due.notify_waiters();
+                }
+                self.connection = Some(connection);
+                Ok(())
+            }
+            Err((error, stage)) => {
+                let rolled_back = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
+                if rolled_back && !spoils_connection(&error) {
+                    self.connection = Some(connection);
+                }
+                let is_of_one = stage == Stage::Before && is_of_one(&error);
+                Err(Fault { meaning: meaning(&error, stage), is_of_one })
+            }
+        }
+    }
+
+    /// Has the write-ahead log copied into the database before it grows without bound.
+    fn checkpoint(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        // Counts pages, and copies none.
+        let Ok((logged, copied)) = connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::NOOP) else {
+            return;
+        };
+        let logged = u64::try_from(logged).unwrap_or(0);
+        let left = logged.saturating_sub(u64::try_from(copied).unwrap_or(0));
+        let begin = self.options.log / PAGE;
+        if left == 0 || logged < begin {
+            return;
+        }
+        // A log whose every page has been copied is begun anew by the next write. While others write that never comes to
+        // pass beside them, so the last few pages are copied here.
+        if left <= begin / REST || logged >= begin.saturating_mul(MUST) {
+            if let Err(error) = connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE) {
+                tracing::warn!(%error, "the SQLite store could not copy its log");
+            }
+        } else {
+            self.checkpointer.wake();
+        }
+    }
+}
+
+struct Fault {
+    meaning: StoreError,
+    is_of_one: bool,
+}
+
+/// Begins, runs and commits. Returns whether a delivery may have become due.
+fn attempt(
+    connection: &Connection,
+    timeline: &mut Timeline,
+    batch: &mut [Request],
+) -> Result<bool, (rusqlite::Error, Stage)> {
+    let before = |error| (error, Stage::Before);
+    execute(connection, "BEGIN IMMEDIATE").map_err(before)?;
+    let mut transaction = Transaction::begin(connection, timeline).map_err(before)?;
+    run_all(&mut transaction, batch).map_err(before)?;
+    transaction.finish().map_err(before)?;
+    execute(connection, "COMMIT").map_err(|error| (error, Stage::Commit))?;
+    Ok(transaction.became_due)
+}
+
+fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([]).map(drop)
+}
+
+/// What is stored and settled comes first, so that a lease of the same transaction finds it.
+fn run_all(transaction: &mut Transaction<'_>, batch: &mut [Request]) -> rusqlite::Result<()> {
+    put::all(
+        transaction,
+        batch.iter_mut().filter_map(|request| match request {
+            Request::Put(job) => Some(job),
+            _ => None,
+        }),
+    )?;
+    claim::all(
+        transaction,
+        batch.iter_mut().filter_map(|request| match request {
+            Request::Claim(job) => Some(job),
+            _ => None,
+        }),
+    )?;
+    for request in batch.iter_mut() {
+        match request {
+            Request::Run(job) => job.outcome = Some(run::change(transaction, job.input.0, &job.input.1)?),
+            Request::Held(job) => job.outcome = Some(claim::change(transaction, job.input.0, &job.input.1)?),
+            Request::Admin(job) => job.outcome = Some(admin::change(transaction, job.input.0, &job.input.1)?),
+            Request::Put(_) | Request::Claim(_) | Request::Lease(_) => {}
+        }
+    }
+    for request in batch {
+        if let Request::Lease(job) = request {
+            job.outcome = Some(run::lease(transaction, &job.input)?);
+        }
+    }
+    Ok(())
+}

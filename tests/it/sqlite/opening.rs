@@ -1,0 +1,109 @@
+//! What is refused when a store is opened, and how it is set up.
+
+use std::{env, process::Command, thread};
+
+use rusqlite::Connection;
+use tower_webhook::store::{InboxStore, Put, SqliteStore, sqlite::OpenError};
+
+use super::record;
+use crate::support::scratch::Scratch;
+
+#[test]
+fn a_database_in_memory_is_refused() {
+    let error = SqliteStore::open(":memory:").expect_err("keeps nothing");
+    assert!(
+        matches!(&error, OpenError::Setting { setting: "journal_mode", value, .. } if value == "memory"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("journal_mode = memory: it must be wal"), "{error}");
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_alone() {
+    let scratch = Scratch::new();
+    let path = scratch.file("inbox.db");
+    drop(SqliteStore::open(&path).expect("opens"));
+    Connection::open(&path).expect("opens").pragma_update(None, "user_version", 7).expect("sets");
+    let error = SqliteStore::open(&path).expect_err("was made by a newer release");
+    assert!(matches!(error, OpenError::NewerSchema { found: 7, known: 1, .. }), "{error}");
+    let version: i64 = Connection::open(&path)
+        .expect("opens")
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .expect("reads");
+    assert_eq!(version, 7);
+}
+
+#[test]
+fn another_programs_database_is_refused_and_left_alone() {
+    let scratch = Scratch::new();
+    let path = scratch.file("other.db");
+    let other = Connection::open(&path).expect("opens");
+    other.execute_batch("CREATE TABLE customer (name TEXT)").expect("makes a table");
+    let error = SqliteStore::open(&path).expect_err("belongs to somebody else");
+    assert!(matches!(error, OpenError::Foreign { application_id: 0, .. }), "{error}");
+    let mode: String = other.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("reads");
+    assert_eq!(mode, "delete", "its journal is as it was");
+    other.execute_batch("INSERT INTO customer VALUES ('x')").expect("it still works");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused() {
+    let scratch = Scratch::new();
+    let path = scratch.file("letter.txt");
+    std::fs::write(&path, "Dear Sir or Madam, ".repeat(100)).expect("writes");
+    let error = SqliteStore::open(&path).expect_err("is a letter");
+    assert!(matches!(error, OpenError::Open { .. }), "{error}");
+}
+
+#[test]
+fn a_directory_that_is_missing_is_named() {
+    let scratch = Scratch::new();
+    let error = SqliteStore::open(scratch.file("missing/inbox.db")).expect_err("has no directory");
+    assert!(matches!(&error, OpenError::Open { path, .. } if path.ends_with("missing/inbox.db")), "{error}");
+}
+
+#[test]
+fn a_store_opened_by_many_threads_at_once_is_set_up_once() {
+    for _ in 0..10 {
+        let scratch = Scratch::new();
+        let path = scratch.file("inbox.db");
+        thread::scope(|scope| {
+            let opening: Vec<_> = (0..8).map(|_| scope.spawn(|| SqliteStore::open(&path))).collect();
+            for opened in opening {
+                opened.join().expect("does not panic").expect("opens");
+            }
+        });
+    }
+}
+
+/// What [`a_store_opened_by_many_processes_at_once_is_set_up_once`] runs in each process.
+const CHILD: &str = "TOWER_WEBHOOK_TEST_OPEN";
+
+#[tokio::test]
+async fn a_store_opened_by_many_processes_at_once_is_set_up_once() {
+    if let Ok(path) = env::var(CHILD) {
+        let id = u64::from(std::process::id());
+        let store = SqliteStore::open(path).expect("opens");
+        assert_eq!(store.put(record(id)).await, Ok(Put::Stored));
+        return;
+    }
+    let scratch = Scratch::new();
+    let path = scratch.file("inbox.db");
+    let mut children: Vec<_> = (0..6)
+        .map(|_| {
+            Command::new(env::current_exe().expect("has a path"))
+                .args(["--exact", "sqlite::opening::a_store_opened_by_many_processes_at_once_is_set_up_once"])
+                .env(CHILD, &path)
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .expect("starts")
+        })
+        .collect();
+    for child in &mut children {
+        assert!(child.wait().expect("ends").success(), "every process opens the store and stores");
+    }
+    let connection = Connection::open(&path).expect("opens");
+    let stored: i64 =
+        connection.query_row("SELECT count(*) FROM delivery", [], |row| row.get(0)).expect("reads");
+    assert_eq!(stored, 6);
+}

@@ -1,0 +1,83 @@
+//! A disk that is full, breaks or takes no more writes, and is well again afterwards.
+
+use std::{env, ffi::c_int, fs, io, path::Path};
+
+use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE, SQLITE_OK, SQLITE_READONLY};
+use tower_webhook::store::{InboxAdmin, InboxStore, Put, SqliteStore, StoreError};
+
+use crate::{child::record, shim};
+
+/// A fault: which calls fail, with which code, and whether the store must know that nothing was kept.
+type Fault = (fn(c_int), c_int, fn(&StoreError) -> bool);
+
+const FAULTS: [Fault; 4] = [
+    (shim::fail_writes, SQLITE_FULL, |error| matches!(error, StoreError::Full { .. })),
+    (shim::fail_syncs, SQLITE_IOERR_FSYNC, |error| matches!(error, StoreError::Uncertain { .. })),
+    (shim::fail_writes, SQLITE_IOERR_WRITE, |error| matches!(error, StoreError::Uncertain { .. })),
+    (shim::fail_writes, SQLITE_READONLY, |error| matches!(error, StoreError::Uncertain { .. })),
+];
+
+/// Returns whether the store said what it must, and worked again each time.
+pub(crate) fn run() -> io::Result<bool> {
+    shim::install();
+    let directory = env::temp_dir().join(format!("disk-faults-{}", std::process::id()));
+    fs::create_dir_all(&directory)?;
+    let store = SqliteStore::open(directory.join("inbox.db")).map_err(io::Error::other)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let well = runtime.block_on(all(&store));
+    drop(store);
+    let well = well & runtime.block_on(restart(&directory.join("again.db")))?;
+    fs::remove_dir_all(&directory)?;
+    Ok(well)
+}
+
+async fn all(store: &SqliteStore) -> bool {
+    let mut well = true;
+    let mut check = |holds: bool, what: String| {
+        well &= holds;
+        println!("{} {what}", if holds { "ok" } else { "WRONG" });
+    };
+    for (number, (fail, code, must_be)) in FAULTS.into_iter().enumerate() {
+        let before = store.put(record(format!("{number} before"), 100)).await;
+        check(before == Ok(Put::Stored), format!("before fault {code}: {before:?}"));
+        fail(code);
+        for _ in 0..2 {
+            let during = store.put(record(format!("{number} during"), 100)).await;
+            check(during.as_ref().is_err_and(must_be), format!("during fault {code}: {during:?}"));
+        }
+        fail(SQLITE_OK);
+        // What was uncertain may be there: then a retry is told so.
+        let after = store.put(record(format!("{number} during"), 100)).await;
+        check(after.is_ok(), format!("after fault {code}: {after:?}"));
+        let known = store.put(record(format!("{number} before"), 100)).await;
+        check(known == Ok(Put::Duplicate), format!("what was stored before fault {code}: {known:?}"));
+    }
+    let counts = store.counts().await.unwrap_or_default();
+    let stored: u64 = counts.iter().map(|count| count.deliveries).sum();
+    check(stored == 2 * FAULTS.len() as u64, format!("{stored} deliveries in the end"));
+    well
+}
+
+/// A process that ends after a sync has failed leaves a transaction in the log that is on no disk. SQLite takes it for
+/// committed when the file is opened again, so nobody may be told of it before it is synced.
+async fn restart(path: &Path) -> io::Result<bool> {
+    let open = || SqliteStore::open(path).map_err(io::Error::other);
+    let store = open()?;
+    shim::fail_syncs(SQLITE_IOERR_FSYNC);
+    let first = store.put(record("x".into(), 100)).await;
+    drop(store);
+    let refused = open().is_err();
+    shim::fail_syncs(SQLITE_OK);
+    let store = open()?;
+    let again = store.put(record("x".into(), 100)).await;
+    let well = matches!(first, Err(StoreError::Uncertain { .. }))
+        && refused
+        && again == Ok(Put::Duplicate)
+        && shim::unsynced() == 0;
+    println!(
+        "{} restart: {first:?}, refused {refused}, {again:?}, {} unsynced",
+        if well { "ok" } else { "WRONG" },
+        shim::unsynced()
+    );
+    Ok(well)
+}
