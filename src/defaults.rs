@@ -89,3 +89,28 @@ pub const CONNECTIONS: usize = 10_000;
 
 /// How long shutdown waits for what is in flight: what most orchestrators give before they kill.
 pub const DRAIN: Duration = Duration::from_secs(25);
+
+/// Connections to Postgres: two for batches, and the rest for leases, claims and operators. A server allows 100 in all
+/// unless told otherwise.
+pub const POSTGRES_CONNECTIONS: usize = 8;
+
+/// Setting up a schema, waiting for other processes that do it too.
+pub const POSTGRES_SET_UP: Duration = Duration::from_secs(60);
+
+/// Batches under way at once: while one waits for the disk, the next one is read.
+pub const POSTGRES_BATCHES: usize = 2;
+
+/// Deliveries in one batch: beyond this the round trip and the commit are shared well enough.
+pub const POSTGRES_BATCH: usize = 256;
+
+/// Bytes in one batch, unless a single delivery is larger: what a server reads and writes well within the budget.
+pub const POSTGRES_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Deliveries that wait for a batch; the endpoint's budget for bodies bounds their bytes.
+pub const POSTGRES_WAITING: usize = 16_384;
+
+/// Failed attempts that are kept of one delivery: enough to see a pattern, and a bound.
+pub const HISTORY: usize = 20;
+
+/// The schema of the tables in Postgres: not `public`, where an application's own tables are.
+pub const POSTGRES_SCHEMA: &str = "tower_webhook";

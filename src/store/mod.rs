@@ -2,6 +2,8 @@
 //! cannot inherit by accident.
 
 mod inbox;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 
 use std::{
     fmt,
