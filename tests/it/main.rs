@@ -9,6 +9,8 @@ mod fits_hyper;
 #[cfg(feature = "tonic")]
 mod fits_tonic;
 mod idempotency;
+#[cfg(all(feature = "postgres", unix))]
+mod postgres;
 mod providers;
 mod rate_limit;
 mod render;

@@ -149,35 +149,21 @@ BEGIN
         -- Who decides on an order key does so alone until it commits. Without this, two workers with two views of
         -- the table could each find another delivery to be the key's first.
         SELECT array_agg(k.id) FILTER (WHERE NOT k.alone) INTO v_undecided FROM (
-            SELECT d.id, pg_try_advisory_xact_lock(2003, hashtext(d.endpoint || '/' || d.order_key)) AS alone
+            SELECT d.id, pg_try_advisory_xact_lock(2003, hashtext('{schema}' || d.endpoint || '/' || d.order_key)) AS alone
             FROM {schema}.deliveries d WHERE d.id = ANY (v_taken) AND d.order_key IS NOT NULL
         ) k;
         -- A new statement, and so a new view: it sees what the one who decided before has committed.
-        WITH waiting AS (
-            SELECT d.id, greatest(head.due_at, other.due_at) AS until
-            FROM {schema}.deliveries d
-            LEFT JOIN LATERAL (
-                SELECT h.id, h.due_at FROM {schema}.deliveries h
-                WHERE h.endpoint = d.endpoint AND h.order_key = d.order_key AND h.order_key IS NOT NULL AND h.state < 2
-                ORDER BY h.id LIMIT 1
-            ) head ON head.id < d.id
-            LEFT JOIN LATERAL (
-                SELECT max(r.due_at) AS due_at FROM {schema}.deliveries r
-                WHERE r.endpoint = d.endpoint AND r.order_key = d.order_key AND r.order_key IS NOT NULL
-                  AND r.state = 1 AND r.id <> d.id AND r.due_at > v_now
-            ) other ON true
-            WHERE d.id = ANY (v_taken) AND d.order_key IS NOT NULL
-              AND NOT d.id = ANY (coalesce(v_undecided, '{}'))
-              AND (head.id IS NOT NULL OR other.due_at IS NOT NULL)
-        ), put_off AS (
-            -- Looked at again when the one before it may be done, not on every call until then. A settlement wakes
-            -- the key's first before that.
-            UPDATE {schema}.deliveries d
-            SET due_at = greatest(w.until, v_now + interval '100 milliseconds'), state = 0
-            FROM waiting w WHERE d.id = w.id
-            RETURNING d.id
-        )
-        SELECT array_agg(p.id) INTO v_blocked FROM put_off p;
+        SELECT array_agg(d.id) INTO v_blocked FROM {schema}.deliveries d
+        WHERE d.id = ANY (v_taken) AND d.order_key IS NOT NULL
+          AND NOT d.id = ANY (coalesce(v_undecided, '{}'))
+          AND EXISTS (
+            SELECT FROM {schema}.deliveries o
+            WHERE o.endpoint = d.endpoint AND o.order_key = d.order_key AND o.order_key IS NOT NULL AND o.state < 2
+              AND o.id < d.id
+            UNION ALL
+            SELECT FROM {schema}.deliveries o
+            WHERE o.endpoint = d.endpoint AND o.order_key = d.order_key AND o.order_key IS NOT NULL AND o.state = 1
+              AND o.id <> d.id AND o.due_at > v_now);
     END IF;
 
     RETURN QUERY
@@ -192,6 +178,21 @@ BEGIN
     SELECT r.id, r.fence, r.attempts, (extract(epoch FROM v_now - r.received_at) * 1000000)::bigint, r.key,
         r.fingerprint, r.endpoint, r.delivery_id, r.event_type, r.order_key, coalesce(b.block, '')
     FROM run r LEFT JOIN {schema}.blocks b ON b.id = r.id ORDER BY r.id;
+
+    IF v_blocked IS NOT NULL THEN
+        -- Looked at again when the one before it may be done, and not on every call until then. A settlement wakes the
+        -- key's first earlier than that.
+        UPDATE {schema}.deliveries d SET state = 0, due_at = greatest(
+            v_now + interval '100 milliseconds',
+            (SELECT h.due_at FROM {schema}.deliveries h
+             WHERE h.endpoint = d.endpoint AND h.order_key = d.order_key AND h.order_key IS NOT NULL AND h.state < 2
+               AND h.id < d.id
+             ORDER BY h.id LIMIT 1),
+            (SELECT max(r.due_at) FROM {schema}.deliveries r
+             WHERE r.endpoint = d.endpoint AND r.order_key = d.order_key AND r.order_key IS NOT NULL AND r.state = 1
+               AND r.id <> d.id))
+        WHERE d.id = ANY (v_blocked);
+    END IF;
 
     RETURN QUERY
     SELECT NULL::bigint, NULL::bigint, NULL::integer,
