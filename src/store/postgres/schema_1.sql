@@ -214,6 +214,12 @@ DECLARE
     v_key record;
 BEGIN
     PERFORM {schema}.durable_1();
+    -- Nobody decides on these order keys until this has committed. A worker that still saw this run under way could
+    -- otherwise put off a delivery that came too late to be woken below.
+    PERFORM pg_advisory_xact_lock(2003, k.place) FROM (
+        SELECT DISTINCT hashtext('{schema}' || d.endpoint || '/' || d.order_key) AS place
+        FROM {schema}.deliveries d WHERE d.id = ANY (p_ids) AND d.order_key IS NOT NULL ORDER BY 1
+    ) k;
     -- By number, so that two batches never wait for each other.
     PERFORM FROM {schema}.deliveries d WHERE d.id = ANY (p_ids) ORDER BY d.id FOR NO KEY UPDATE;
     WITH input AS MATERIALIZED (
@@ -238,7 +244,6 @@ BEGIN
     FOR v_key IN SELECT DISTINCT d.endpoint, d.order_key FROM {schema}.deliveries d
                  WHERE d.id = ANY (p_ids) AND d.order_key IS NOT NULL ORDER BY 1, 2
     LOOP
-        -- Waits for a worker that is just about to put the key's next one off, and undoes that.
         UPDATE {schema}.deliveries d SET due_at = least(d.due_at, clock_timestamp())
         WHERE d.state = 0 AND NOT d.id = ANY (p_ids) AND d.id = (
             SELECT h.id FROM {schema}.deliveries h
