@@ -4,16 +4,17 @@
 -- are numbered in order of receipt.
 CREATE SEQUENCE {schema}.delivery_number;
 
+-- Text is compared by its bytes: quicker, and no index is wrong after an upgrade of the system's collations.
 -- state: 0 pending, 1 running, 2 processed, 3 dead letter, 4 mismatch. due_at: when a pending one may run, and when
 -- a running one's lease ends.
 CREATE TABLE {schema}.deliveries (
     id bigint PRIMARY KEY,
     key bytea NOT NULL,
     fingerprint bytea NOT NULL,
-    endpoint text NOT NULL,
-    delivery_id text,
-    event_type text,
-    order_key text,
+    endpoint text COLLATE "C" NOT NULL,
+    delivery_id text COLLATE "C",
+    event_type text COLLATE "C",
+    order_key text COLLATE "C",
     state smallint NOT NULL DEFAULT 0,
     attempts integer NOT NULL DEFAULT 0,
     fence bigint NOT NULL DEFAULT 0,

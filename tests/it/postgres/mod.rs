@@ -1,5 +1,6 @@
 //! The Postgres store, against real servers.
 
+mod claims;
 mod faults;
 mod inbox;
 mod opening;
