@@ -1,9 +1,14 @@
 //! Postgres on this machine, with `fsync` on: deliveries put by the batch against one INSERT per transaction, and leasing
 //! and settling with a large backlog against a small one. Needs Postgres installed (scripts/services).
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it has measured")]
+
 #[cfg(all(feature = "postgres", unix))]
 #[path = "../tests/it/support/postgres.rs"]
+#[expect(dead_code, reason = "tests do more with a server")]
 mod server;
+#[cfg(all(feature = "postgres", unix))]
+#[expect(dead_code, unreachable_pub, reason = "whole servers are not compared by the call")]
 mod support;
 
 #[cfg(all(feature = "postgres", unix))]
@@ -111,7 +116,7 @@ mod measured {
             clients.push((client, statement));
         }
         let clients = Arc::new(clients);
-        let mut pairs = Vec::new();
+        let (mut pairs, mut same) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let ours = {
                 let store = store.clone();
@@ -121,6 +126,15 @@ mod measured {
                 })
                 .await
             };
+            let one_each = {
+                let clients = Arc::clone(&clients);
+                rate(IN_FLIGHT, move |task| {
+                    let clients = Arc::clone(&clients);
+                    async move { one_each(&clients[task].0).await }
+                })
+                .await
+            };
+            same.push((ours, one_each));
             let clients = Arc::clone(&clients);
             let theirs = rate(IN_FLIGHT, move |task| {
                 let clients = Arc::clone(&clients);
@@ -136,10 +150,35 @@ mod measured {
             .await;
             pairs.push((ours, theirs));
         }
-        report("puts, 32 in flight, against one INSERT per transaction over 32 connections", &pairs);
+        report(
+            "puts, 32 in flight, against one INSERT into one table per transaction over 32 connections",
+            &pairs,
+        );
+        report("puts, 32 in flight, against the same statement with one delivery per transaction", &same);
     }
 
-    /// Takes and settles a batch, and puts as many, so that the backlog stays as it is.
+    async fn one_each(client: &tokio_postgres::Client) -> u64 {
+        let record = record();
+        let (key, print) = (&record.key.as_bytes()[..], &record.fingerprint.as_bytes()[..]);
+        let none: Option<&str> = None;
+        let rows = client
+            .query_typed(
+                "SELECT puts.put_1($1, $2, $3, $4, $5, $6, $7)",
+                &[
+                    (&vec![key], Type::BYTEA_ARRAY),
+                    (&vec![print], Type::BYTEA_ARRAY),
+                    (&vec!["github"], Type::TEXT_ARRAY),
+                    (&vec![record.delivery_id.as_deref()], Type::TEXT_ARRAY),
+                    (&vec!["push"], Type::TEXT_ARRAY),
+                    (&vec![none], Type::TEXT_ARRAY),
+                    (&vec![&record.block[..]], Type::BYTEA_ARRAY),
+                ],
+            )
+            .await;
+        rows.expect("inserted").len() as u64
+    }
+
+    /// Takes a batch and settles it, each delivery on its own as workers do.
     async fn turn(store: &PostgresStore) -> u64 {
         let endpoints = ["github".into()];
         let request = LeaseRequest { endpoints: &endpoints, limit: 32, lease: Duration::from_secs(60) };

@@ -171,15 +171,16 @@ struct CuttingProxy {
 
 impl CuttingProxy {
     async fn start(to: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let port = listener.local_addr().expect("it has an address").port();
         let cut_answers = Arc::new(AtomicBool::new(false));
         let cut = Arc::clone(&cut_answers);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let cut = Arc::clone(&cut);
                 tokio::spawn(async move {
-                    let server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                    let server =
+                        TcpStream::connect(("127.0.0.1", to)).await.expect("the server takes connections");
                     let (mut from_client, mut to_client) = client.into_split();
                     let (mut from_server, mut to_server) = server.into_split();
                     let asking = tokio::spawn(async move {

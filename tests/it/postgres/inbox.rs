@@ -76,7 +76,7 @@ async fn settle_one(store: &PostgresStore, settlement: Settlement) -> Option<Str
     assert!(batch.deliveries.len() <= 1, "{:?}", ids(&batch));
     let leased = batch.deliveries.into_iter().next()?;
     assert_eq!(store.settle(leased.token, settlement).await, Ok(Settled::Yes));
-    Some(leased.record.delivery_id.unwrap().into())
+    leased.record.delivery_id.map(String::from)
 }
 
 #[tokio::test]
@@ -91,7 +91,8 @@ async fn deliveries_of_one_order_key_run_one_at_a_time_in_order_of_receipt() {
     let meanwhile = lease(&store, 10).await;
     assert!(meanwhile.deliveries.is_empty());
     assert!(meanwhile.next_due.unwrap() > Duration::from_secs(30));
-    store.settle(batch.deliveries[0].token, Settlement::Processed).await.unwrap();
+    let settled = store.settle(batch.deliveries[0].token, Settlement::Processed).await;
+    assert_eq!(settled, Ok(Settled::Yes));
     // And back at once when the one before is done.
     assert_eq!(settle_one(&store, Settlement::Processed).await.as_deref(), Some("2"));
     assert_eq!(settle_one(&store, Settlement::Processed).await.as_deref(), Some("3"));
@@ -124,7 +125,8 @@ async fn a_requeued_dead_letter_waits_for_the_later_one_that_runs() {
     assert_eq!(ids(&running), ["2"]);
     assert_eq!(store.requeue(&Filter::default()).await, Ok(1));
     assert!(lease(&store, 10).await.deliveries.is_empty());
-    store.settle(running.deliveries[0].token, Settlement::Processed).await.unwrap();
+    let settled = store.settle(running.deliveries[0].token, Settlement::Processed).await;
+    assert_eq!(settled, Ok(Settled::Yes));
     assert_eq!(settle_one(&store, Settlement::Processed).await.as_deref(), Some("1"));
 }
 

@@ -12,7 +12,7 @@ use crate::support::postgres::{fresh_schema, shared};
 /// A store, and a table beside its own that a handler writes to.
 async fn with_effects() -> (PostgresStore, String) {
     let schema = fresh_schema();
-    let store = builder(&shared().url("postgres")).schema(schema.clone()).open().await.unwrap();
+    let store = builder(&shared().url("postgres")).schema(schema.clone()).open().await.expect("it opens");
     shared().sql(&format!("CREATE TABLE {schema}.effects (delivery bigint)"));
     (store, format!("{schema}.effects"))
 }
@@ -22,7 +22,7 @@ fn effects(table: &str) -> String {
 }
 
 async fn state(store: &PostgresStore, leased: &tower_webhook::store::Leased) -> State {
-    store.show(leased.token.record, false).await.unwrap().unwrap().0.state
+    store.show(leased.token.record, false).await.expect("it answers").expect("it is there").0.state
 }
 
 #[tokio::test]

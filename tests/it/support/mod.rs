@@ -1,4 +1,4 @@
 //! What several modules' tests share.
 
 #[cfg(all(feature = "postgres", unix))]
-pub mod postgres;
+pub(crate) mod postgres;

@@ -20,7 +20,7 @@ const ACCOUNT: &str = "postgres";
 
 /// A server of its own: a temporary directory, a free port of the loopback address, a unix socket in the directory, and
 /// logins without a password. Dropped, or left by a test process that died, it is killed and its directory deleted.
-pub struct Postgres {
+pub(crate) struct Postgres {
     directory: PathBuf,
     port: u16,
     running: Mutex<Option<Child>>,
@@ -28,20 +28,20 @@ pub struct Postgres {
 }
 
 /// The server that most tests of this process share: each has a schema of its own there.
-pub fn shared() -> &'static Postgres {
+pub(crate) fn shared() -> &'static Postgres {
     static SHARED: OnceLock<Postgres> = OnceLock::new();
     SHARED.get_or_init(|| Postgres::start(&["max_connections = 300"]))
 }
 
 /// A name that no other test uses.
-pub fn fresh_schema() -> String {
+pub(crate) fn fresh_schema() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Postgres {
     /// A server with these lines in its configuration.
-    pub fn start(settings: &[&str]) -> Self {
+    pub(crate) fn start(settings: &[&str]) -> Self {
         Self::start_from(settings, |data| {
             run(as_account(&program("initdb"))
                 .args(["--no-sync", "--auth=trust", "--username=postgres", "-D"])
@@ -50,7 +50,7 @@ impl Postgres {
     }
 
     /// A hot standby of this server.
-    pub fn standby(&self) -> Self {
+    pub(crate) fn standby(&self) -> Self {
         Self::start_from(&[], |data| {
             let source = format!("--dbname={}", self.url("postgres"));
             run(as_account(&program("pg_basebackup"))
@@ -82,27 +82,27 @@ impl Postgres {
         server
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Over TCP.
-    pub fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
     /// Over the unix socket.
-    pub fn socket_url(&self) -> String {
+    pub(crate) fn socket_url(&self) -> String {
         format!("host={} port={} user=postgres dbname=postgres", self.directory.display(), self.port)
     }
 
     /// Where the server's files are.
-    pub fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// Starts it, after a kill, and waits until it takes connections.
-    pub fn start_again(&self) {
+    pub(crate) fn start_again(&self) {
         let mut running = self.running.lock().expect("no test panicked with it");
         let log = fs::File::options()
             .create(true)
@@ -127,7 +127,7 @@ impl Postgres {
     }
 
     /// SIGKILL to every process of it, as when the machine is reset, save that what is in the page cache stays.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.signal("KILL");
         let mut running = self.running.lock().expect("no test panicked with it");
         if let Some(mut child) = running.take() {
@@ -139,12 +139,12 @@ impl Postgres {
     }
 
     /// Stops every process of it; they answer nothing until [`resume`](Self::resume).
-    pub fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.signal("STOP");
     }
 
     /// Lets them go on.
-    pub fn resume(&self) {
+    pub(crate) fn resume(&self) {
         self.signal("CONT");
     }
 
@@ -164,7 +164,7 @@ impl Postgres {
     }
 
     /// Runs statements, each in a transaction of its own.
-    pub fn sql(&self, statements: &str) -> String {
+    pub(crate) fn sql(&self, statements: &str) -> String {
         self.try_sql(statements).unwrap_or_else(|error| panic!("{statements}: {error}"))
     }
 
@@ -183,7 +183,7 @@ impl Postgres {
     }
 
     /// Sets a setting for all sessions, those that are open included.
-    pub fn set(&self, name: &str, value: &str) {
+    pub(crate) fn set(&self, name: &str, value: &str) {
         self.sql(&format!("ALTER SYSTEM SET {name} = {value};;SELECT pg_reload_conf()"));
         let wanted = value.trim_matches('\'');
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -216,7 +216,7 @@ impl Drop for Postgres {
 }
 
 /// A pgbouncer that hands out connections by the transaction.
-pub struct Pgbouncer {
+pub(crate) struct Pgbouncer {
     child: Child,
     port: u16,
     directory: PathBuf,
@@ -224,7 +224,7 @@ pub struct Pgbouncer {
 
 impl Pgbouncer {
     /// In front of `server`, with so many connections to it.
-    pub fn start(server: &Postgres, connections: usize) -> Self {
+    pub(crate) fn start(server: &Postgres, connections: usize) -> Self {
         let directory = temporary_directory();
         let port = free_port();
         let users = directory.join("users");
@@ -254,7 +254,7 @@ impl Pgbouncer {
         Self { child, port, directory }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 }
