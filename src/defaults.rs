@@ -109,8 +109,8 @@ pub const POSTGRES_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Deliveries that wait for a batch; the endpoint's budget for bodies bounds their bytes.
 pub const POSTGRES_WAITING: usize = 16_384;
 
-/// Failed attempts that are kept of one delivery: enough to see a pattern, and a bound.
-pub const HISTORY: usize = 20;
+/// Failed attempts that an inbox remembers of one delivery: the last ones tell why.
+pub const HISTORY: usize = 16;
 
 /// The schema of the tables in Postgres: not `public`, where an application's own tables are.
 pub const POSTGRES_SCHEMA: &str = "tower_webhook";

@@ -21,6 +21,8 @@ pub use inbox::{
     Count, FailedAttempt, Filter, InboxAdmin, InboxStore, LeaseBatch, LeaseRequest, Leased, Put, Record,
     RecordId, RunToken, Settlement, State, Summary,
 };
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
 
 use crate::{
     delivery::{Delivery, Fingerprint},

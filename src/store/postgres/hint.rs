@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::{
-    sync::Notify,
+    sync::{Notify, futures::Notified},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -50,18 +50,13 @@ impl Hints {
     }
 
     pub(super) fn give(&self) {
-        give(&self.given);
+        self.given.notify_waiters();
     }
 
-    pub(super) async fn wait(&self) {
-        self.given.notified().await;
+    /// Counts from the call, and not from when it is first polled.
+    pub(super) fn next(&self) -> Notified<'_> {
+        self.given.notified()
     }
-}
-
-/// Wakes all who wait, and the next one who comes: it may have looked just before.
-fn give(hints: &Notify) {
-    hints.notify_waiters();
-    hints.notify_one();
 }
 
 #[derive(Debug)]
@@ -99,10 +94,10 @@ async fn listen_once(
                 answer?;
                 listening = true;
                 // What came while nobody listened.
-                give(given);
+                given.notify_waiters();
             }
             message = poll_fn(|cx| connection.poll_message(cx)) => match message {
-                Some(Ok(AsyncMessage::Notification(_))) => give(given),
+                Some(Ok(AsyncMessage::Notification(_))) => given.notify_waiters(),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(error),
                 None => return Ok(()),

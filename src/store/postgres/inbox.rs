@@ -71,8 +71,9 @@ impl InboxStore for PostgresStore {
     }
 
     fn hint<'a>(&'a self) -> StoreFuture<'a, ()> {
+        let hint = self.core.hints.next();
         StoreFuture::wait(async move {
-            self.core.hints.wait().await;
+            hint.await;
             Ok(())
         })
     }
