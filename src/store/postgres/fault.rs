@@ -39,11 +39,19 @@ pub(super) enum Effect {
 }
 
 pub(super) fn unavailable(reason: impl ToString) -> StoreError {
-    StoreError::Unavailable { reason: reason.to_string() }
+    StoreError::Unavailable { reason: for_log(&reason.to_string()) }
 }
 
 pub(super) fn uncertain(reason: impl ToString) -> StoreError {
-    StoreError::Uncertain { reason: reason.to_string() }
+    StoreError::Uncertain { reason: for_log(&reason.to_string()) }
+}
+
+/// The longest reason, in characters.
+const REASON: usize = 128;
+
+/// A server quotes what it was given, so its text is treated as anybody's: one line, and not a long one.
+fn for_log(text: &str) -> String {
+    text.chars().take(REASON).map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 /// The error and what caused it, in one line.
@@ -111,10 +119,24 @@ pub(super) fn of_statement(error: &tokio_postgres::Error, effect: Effect, budget
 fn refused(error: &tokio_postgres::Error) -> Option<StoreError> {
     let reason = chain(error);
     match *error.code()? {
-        SqlState::DISK_FULL => Some(StoreError::Full { reason }),
+        SqlState::DISK_FULL => Some(StoreError::Full { reason: for_log(&reason) }),
         // A fail-over: what came before may be on the other side of it.
         SqlState::READ_ONLY_SQL_TRANSACTION => Some(uncertain(reason)),
         SqlState::CANNOT_CONNECT_NOW | SqlState::TOO_MANY_CONNECTIONS => Some(unavailable(reason)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_short_line() {
+        let StoreError::Unavailable { reason } = unavailable(format!("a\nb\x1b{}", "c".repeat(500))) else {
+            panic!("another error")
+        };
+        assert!(reason.starts_with("a b c"));
+        assert_eq!(reason.chars().count(), REASON);
     }
 }

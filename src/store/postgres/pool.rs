@@ -21,6 +21,7 @@ use tokio::{
 };
 use tokio_postgres::{
     AsyncMessage, Client, Config, Row,
+    error::SqlState,
     types::{ToSql, Type},
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -175,8 +176,10 @@ impl Connection {
     ) -> Result<Vec<Row>, tokio_postgres::Error> {
         self.is_busy();
         let answer = self.query_typed(sql, params).await;
-        // An error that the server itself told has ended the transaction.
-        if answer.as_ref().err().is_none_or(|error| error.code().is_some()) {
+        // An error that the server itself told has ended the transaction. One that takes no writes is left, so that the
+        // next connection may find the one that does.
+        let usable = |code: &SqlState| *code != SqlState::READ_ONLY_SQL_TRANSACTION;
+        if answer.as_ref().err().is_none_or(|error| error.code().is_some_and(usable)) {
             self.is_idle();
         }
         answer
@@ -244,6 +247,7 @@ impl Connect for Watched {
                         }
                         Ok(_) => {}
                         Err(error) => {
+                            let error = fault::unavailable(fault::chain(&error));
                             tracing::debug!(%error, "a Postgres connection ended");
                             return;
                         }
