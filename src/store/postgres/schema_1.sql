@@ -236,7 +236,8 @@ BEGIN
                 || jsonb_build_object('attempt', d.attempts, 'reason', n.reason,
                     'at_us', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
                 ELSE d.history END
-        FROM input n WHERE d.id = n.id AND d.fence = n.fence AND d.state = 1
+        -- The list besides the join: whatever the planner believes of states, it looks at these rows alone.
+        FROM input n WHERE d.id = ANY (p_ids) AND d.id = n.id AND d.fence = n.fence AND d.state = 1
         RETURNING n.place
     )
     SELECT array_agg(s.place IS NOT NULL ORDER BY n.place) INTO v_settled
