@@ -118,6 +118,7 @@ pub const MEMORY_INBOX: usize = 100_000;
 
 /// Failed attempts that an inbox remembers of one delivery: the last ones tell why.
 pub const HISTORY: usize = 16;
+
 /// Entries of a forwarding header that are walked: no real chain of trusted proxies is nearly as long.
 pub const FORWARDED_HOPS: usize = 32;
 
@@ -187,3 +188,25 @@ pub const SQLITE_LOG: u64 = 64 * 1024 * 1024;
 
 /// Deliveries that a purge or a requeue by filter changes in one transaction, so that puts do not wait for it.
 pub const SQLITE_ADMIN_BATCH: usize = 500;
+
+/// Connections to Postgres: two for batches, and the rest for leases, claims and operators. A server allows 100 in all
+/// unless told otherwise.
+pub const POSTGRES_CONNECTIONS: usize = 8;
+
+/// Setting up a schema, waiting for other processes that do it too.
+pub const POSTGRES_SET_UP: Duration = Duration::from_secs(60);
+
+/// Batches under way at once: while one waits for the disk, the next one is read.
+pub const POSTGRES_BATCHES: usize = 2;
+
+/// Deliveries in one batch: beyond this the round trip and the commit are shared well enough.
+pub const POSTGRES_BATCH: usize = 256;
+
+/// Bytes in one batch, unless a single delivery is larger: what a server reads and writes well within the budget.
+pub const POSTGRES_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Deliveries that wait for a batch; the endpoint's budget for bodies bounds their bytes.
+pub const POSTGRES_WAITING: usize = 16_384;
+
+/// The schema of the tables in Postgres: not `public`, where an application's own tables are.
+pub const POSTGRES_SCHEMA: &str = "tower_webhook";

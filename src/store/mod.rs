@@ -6,6 +6,8 @@ mod memory;
 mod memory_inbox;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 
 use std::{
     fmt,
@@ -27,6 +29,8 @@ pub use memory::MemoryClaims;
 pub use memory_inbox::MemoryInbox;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresStore;
 
 use crate::{
     delivery::{Delivery, Fingerprint},

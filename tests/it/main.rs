@@ -10,6 +10,8 @@ mod fits_hyper;
 mod fits_tonic;
 mod idempotency;
 mod memory_inbox;
+#[cfg(all(feature = "postgres", unix))]
+mod postgres;
 mod providers;
 mod rate_limit;
 mod render;

@@ -8,3 +8,6 @@ pub mod server;
 
 #[cfg(feature = "sqlite")]
 pub(crate) mod scratch;
+
+#[cfg(all(feature = "postgres", unix))]
+pub(crate) mod postgres;
