@@ -142,4 +142,18 @@ pub enum ConfigError {
         /// Why.
         reason: &'static str,
     },
+
+    /// An IPv6 network that shares a quota is too large or not one.
+    #[error("{prefix} is not a prefix length for a quota: choose one from 32 to 128")]
+    InvalidIpv6Prefix {
+        /// What was given.
+        prefix: u8,
+    },
+
+    /// A quota's name cannot stand in a header.
+    #[error("{text:?} is not a quota's name: write 1 to 64 printable ASCII characters")]
+    InvalidQuotaName {
+        /// What was given, cut to 128 characters.
+        text: String,
+    },
 }
