@@ -2,6 +2,8 @@
 //! cannot inherit by accident.
 
 mod inbox;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use std::{
     fmt,
