@@ -1,4 +1,5 @@
 //! Behaviour through the public API, one module a layer.
+#![allow(clippy::unwrap_used, reason = "in a helper too, what fails is the test")]
 
 mod ack;
 mod allowlist;
@@ -11,6 +12,8 @@ mod fits_tonic;
 mod idempotency;
 mod providers;
 mod rate_limit;
+#[cfg(feature = "redis")]
+mod redis;
 mod render;
 mod serve;
 mod stack;

@@ -1,3 +1,5 @@
 //! What several modules' tests share.
 
 pub(crate) mod quota;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
