@@ -75,6 +75,25 @@ pub const STORE_REST: Duration = Duration::from_secs(10);
 
 /// A settlement that failed is tried again after this time, and after twice as long each time, until the lease ends.
 pub const SETTLE_AGAIN: Duration = Duration::from_millis(500);
+/// What a shared store's keys begin with, where one server serves several applications.
+pub const REDIS_PREFIX: &str = "tower-webhook";
+
+/// Operations that one connection to Redis has under way at once; more wait for their turn within their budget.
+pub const REDIS_IN_FLIGHT: usize = 1024;
+
+/// How long a connection to Redis may be silent before its peer is probed: below the 350 s after which cloud
+/// balancers drop idle connections without a word.
+pub const REDIS_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Wait before a lost connection to a store is tried again; it doubles from there.
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(50);
+
+/// The longest wait between two tries: a store that is back is noticed within it.
+pub const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
+
+/// How long a shared quota may take to answer before the local one decides: a request that will be refused anyhow
+/// should not wait longer.
+pub const SHARED_QUOTA_BUDGET: Duration = Duration::from_millis(100);
 
 /// Quota keys held at once.
 pub const QUOTA_KEYS: usize = 100_000;

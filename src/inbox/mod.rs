@@ -1,5 +1,16 @@
 //! Accepted deliveries, kept until they are processed.
+
+mod envelope;
+mod headers;
+#[cfg(feature = "encryption")]
+mod seal;
+
 use std::sync::Arc;
+
+pub use envelope::EnvelopeError;
+pub use headers::StoredHeaders;
+#[cfg(feature = "encryption")]
+pub use seal::{SealError, SealingKeys};
 
 use crate::store::InboxStore;
 

@@ -180,10 +180,10 @@ impl<K> RateLimitLayer<K> {
 
     /// The check itself, which every service of this layer and its clones shares.
     pub fn gate(&self) -> &Arc<RateLimit<K>> {
-        self.shared().gate()
+        self.counted().gate()
     }
 
-    fn shared(&self) -> &GateLayer<RateLimit<K>> {
+    fn counted(&self) -> &GateLayer<RateLimit<K>> {
         self.gate.get_or_init(|| GateLayer::new(RateLimit::new(Arc::clone(&self.key), &self.settings)))
     }
 }
@@ -207,6 +207,6 @@ impl<S, K> Layer<S> for RateLimitLayer<K> {
     type Service = GateService<S, RateLimit<K>>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        self.shared().layer(inner)
+        self.counted().layer(inner)
     }
 }

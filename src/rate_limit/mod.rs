@@ -54,6 +54,10 @@
 //! let answer = ServiceExt::oneshot(service, Request::new(String::new()));
 //! ```
 //!
+//! # Several processes
+//! Each process counts for itself. [`RateLimitLayer::shared`] lets them [count together](shared) in a store, such as
+//! Redis.
+//!
 //! # A flood of keys
 //! At most [`max_keys`](RateLimitLayer::max_keys) keys are counted each for itself. Only a bucket that is full again
 //! makes room for another key: to forget one that is not would be to hand out its quota anew. While none is full, new
@@ -65,8 +69,10 @@ mod key;
 mod layer;
 mod quota;
 mod service;
+pub mod shared;
 
 pub use key::{Global, PerClientIp, PerEndpoint, PerKey, PerProvider, PerTenant, QuotaKey};
 pub use layer::RateLimitLayer;
 pub use quota::Quota;
 pub use service::RateLimit;
+pub use shared::{BucketKey, QuotaStore, SharedRateLimit, SharedRateLimitLayer, Taken};

@@ -22,7 +22,8 @@ use super::{
     fields::{self, Fields},
     key::QuotaKey,
     layer::Settings,
-    quota::HORIZON,
+    quota::{HORIZON, Rate},
+    shared::{BucketKey, bucket_key},
 };
 use crate::{clock::SharedClock, gate::Gate, rejection::Rejection};
 
@@ -48,6 +49,7 @@ pub struct RateLimit<K> {
     key: Arc<K>,
     hasher: KeyHasher,
     quota: Arc<str>,
+    rate: Option<Rate>,
     /// Nothing when the quota is zero.
     limiter: Option<Limiter>,
     fields: Option<Fields>,
@@ -62,12 +64,13 @@ impl<K> RateLimit<K> {
         let buckets = rate.map(|rate| Buckets::new(settings.keys, rate));
         let held = buckets.as_ref().map(|buckets| Arc::clone(buckets.held())).unwrap_or_default();
         let clock = GovernorClock(Arc::clone(&settings.clock));
-        let quota = rate.and_then(super::quota::Rate::governor);
+        let quota = rate.and_then(Rate::governor);
         let limiter = quota.zip(buckets).map(|(quota, buckets)| Limiter::new(quota, buckets, clock));
         Self {
             key,
             hasher: KeyHasher::random(),
             quota: Arc::clone(settings.name.text()),
+            rate,
             limiter,
             fields: rate.filter(|_| settings.fields).map(|rate| Fields::new(&settings.name, rate)),
             held,
@@ -79,7 +82,29 @@ impl<K> RateLimit<K> {
         self.held.load(Ordering::Relaxed)
     }
 
-    fn over_quota(&self, retry_after: Duration) -> Rejection {
+    pub(crate) fn name(&self) -> &str {
+        &self.quota
+    }
+
+    /// `None` when the quota admits nothing.
+    pub(crate) const fn rate(&self) -> Option<Rate> {
+        self.rate
+    }
+
+    /// What the request's bucket is called where several processes count together.
+    pub(crate) fn bucket_key<B>(&self, request: &Request<B>) -> Result<BucketKey, Rejection>
+    where
+        K: QuotaKey<B>,
+    {
+        bucket_key(&self.quota, |state| self.key.write(request, state))
+    }
+
+    /// What is left, where the response says so.
+    pub(crate) fn announced(&self, left: u32) -> Option<u32> {
+        self.fields.as_ref().map(|_| left)
+    }
+
+    pub(crate) fn over_quota(&self, retry_after: Duration) -> Rejection {
         let fields = self.fields.as_ref().and_then(|fields| fields.refused(retry_after)).map(Box::new);
         Rejection::OverQuota { quota: Arc::clone(&self.quota), retry_after, fields }
     }
@@ -105,7 +130,7 @@ impl<B, K: QuotaKey<B>> Gate<B> for RateLimit<K> {
             return Err(self.over_quota(self.period));
         };
         match limiter.check_key(&key) {
-            Ok(state) => Ok(self.fields.as_ref().map(|_| state.remaining_burst_capacity())),
+            Ok(state) => Ok(self.announced(state.remaining_burst_capacity())),
             Err(not_until) => {
                 let wait = not_until.earliest_possible().duration_since(limiter.clock().now());
                 Err(self.over_quota(wait.into()))

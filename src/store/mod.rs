@@ -8,6 +8,8 @@ mod memory_inbox;
 pub mod sqlite;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use std::{
     fmt,

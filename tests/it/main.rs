@@ -1,4 +1,5 @@
 //! Behaviour through the public API, one module a layer.
+#![allow(clippy::unwrap_used, reason = "in a helper too, what fails is the test")]
 
 mod ack;
 mod allowlist;
@@ -14,6 +15,8 @@ mod memory_inbox;
 mod postgres;
 mod providers;
 mod rate_limit;
+#[cfg(feature = "redis")]
+mod redis;
 mod render;
 mod serve;
 #[cfg(feature = "sqlite")]

@@ -6,8 +6,9 @@ pub mod net;
 pub mod quota;
 pub mod server;
 
-#[cfg(feature = "sqlite")]
-pub(crate) mod scratch;
-
 #[cfg(all(feature = "postgres", unix))]
 pub(crate) mod postgres;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
+#[cfg(feature = "sqlite")]
+pub(crate) mod scratch;
