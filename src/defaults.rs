@@ -89,3 +89,9 @@ pub const CONNECTIONS: usize = 10_000;
 
 /// How long shutdown waits for what is in flight: what most orchestrators give before they kill.
 pub const DRAIN: Duration = Duration::from_secs(25);
+
+/// Entries of a forwarding header that are walked: no real chain of trusted proxies is nearly as long.
+pub const FORWARDED_HOPS: usize = 32;
+
+/// Bytes of a forwarding header that are read, from its end: what servers commonly allow for one header.
+pub const FORWARDED_BYTES: usize = 8 * 1024;

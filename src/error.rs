@@ -24,6 +24,22 @@ pub enum ConfigError {
         host: String,
     },
 
+    /// A list of networks has none in it.
+    #[error("the list of {list} is empty: {instead}")]
+    NoNetworks {
+        /// Which list.
+        list: &'static str,
+        /// What to call or write instead.
+        instead: &'static str,
+    },
+
+    /// The trusted proxies are the whole address space, so whatever a stranger writes into the header is believed.
+    #[error("the trusted proxies cover every {family} address: name the networks of your own proxies")]
+    TrustsEverybody {
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
+    },
+
     /// A signing secret is empty, or would be once its prefix and blanks are taken away.
     #[error("the signing secret from {source_name} is empty: anybody could sign with it")]
     EmptySecret {

@@ -1,1 +1,3 @@
 //! What several modules' tests share.
+
+pub(crate) mod net;

@@ -1,0 +1,151 @@
+//! The built stack as a layer and as a service.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response};
+use http_body::Body;
+use tower::{BoxError, util::Either};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::ending::{Ending, EndingBody, EndingSettings};
+use crate::{
+    allowlist::{Allowlist, AllowlistLayer},
+    body::ResponseBody,
+    client_ip::{ClientIpLayer, Resolver},
+    delivery::{Unverified, Verified},
+    gate::{Gate, GateLayer, GateService},
+    grpc::GrpcUnaryGate,
+    rate_limit::{PerClientIp, PerTenant, RateLimit, RateLimitLayer},
+    rejection::{RefusalBody, Rejection},
+    render::{Render, RenderLayer},
+    verify::{Verify, VerifyLayer},
+};
+
+/// The body of an answer that came through a stack around a handler with answers of `R`.
+pub type WebhookBody<R> = ResponseBody<EndingBody<R>>;
+
+/// Refuses methods that the provider does not use.
+#[derive(Debug)]
+pub(super) struct MethodGate(pub(super) Arc<[Method]>);
+
+impl<B> Gate<B> for MethodGate {
+    type Pass = ();
+
+    fn admit(&self, request: &mut Request<B>) -> Result<(), Rejection> {
+        if self.0.contains(request.method()) {
+            return Ok(());
+        }
+        Err(Rejection::MethodNotAllowed { method: request.method().clone(), allow: Arc::clone(&self.0) })
+    }
+
+    fn annotate(&self, (): (), _: &mut HeaderMap) {}
+}
+
+/// The stack that [`Webhook::build`](super::Webhook::build) made.
+///
+/// Its clones, and the services of all routes that it is put on, share one set of claims, quotas and tasks.
+#[derive(Debug, Clone)]
+pub struct WebhookLayer {
+    pub(super) render: RenderLayer,
+    pub(super) methods: GateLayer<MethodGate>,
+    pub(super) client_ip: ClientIpLayer,
+    pub(super) allowlist: Option<AllowlistLayer>,
+    pub(super) quota_per_ip: Option<RateLimitLayer<PerClientIp>>,
+    pub(super) verify: VerifyLayer,
+    pub(super) quota_per_tenant: Option<RateLimitLayer<PerTenant>>,
+    pub(super) grpc: GateLayer<GrpcUnaryGate>,
+    pub(super) ending: Arc<EndingSettings>,
+}
+
+impl<S> Layer<S> for WebhookLayer {
+    type Service = WebhookService<S>;
+
+    fn layer(&self, handler: S) -> Self::Service {
+        let ending = Ending::new(handler, Arc::clone(&self.ending));
+        let verified = optional(self.quota_per_tenant.as_ref(), self.grpc.layer(ending));
+        let counted = optional(self.quota_per_ip.as_ref(), self.verify.layer(verified));
+        let allowed = optional(self.allowlist.as_ref(), counted);
+        WebhookService { stack: self.render.layer(self.methods.layer(self.client_ip.layer(allowed))) }
+    }
+}
+
+fn optional<L: Layer<S>, S>(layer: Option<&L>, inner: S) -> Either<L::Service, S> {
+    match layer {
+        Some(layer) => Either::Left(layer.layer(inner)),
+        None => Either::Right(inner),
+    }
+}
+
+type Optional<S, G> = Either<GateService<S, G>, S>;
+type AfterVerify<S> = Optional<GateService<Ending<S>, GrpcUnaryGate>, RateLimit<PerTenant>>;
+type BeforeVerify<S> = Optional<Optional<Verify<AfterVerify<S>>, RateLimit<PerClientIp>>, Allowlist>;
+type Stack<S> = Render<GateService<GateService<BeforeVerify<S>, Resolver>, MethodGate>>;
+
+/// A handler behind the whole stack.
+#[derive(Clone)]
+pub struct WebhookService<S> {
+    stack: Stack<S>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for WebhookService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookService").finish_non_exhaustive()
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for WebhookService<S>
+where
+    S: Service<Request<Verified>, Response = Response<R>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + Send + 'static,
+    B: Unverified,
+    R: Body<Data = Bytes> + RefusalBody + Send + 'static,
+    R::Error: Send,
+{
+    type Response = Response<WebhookBody<R>>;
+    type Error = S::Error;
+    type Future = WebhookFuture<<Stack<S> as Service<Request<B>>>::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        <Stack<S> as Service<Request<B>>>::poll_ready(&mut self.stack, cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        WebhookFuture { answer: self.stack.call(request) }
+    }
+}
+
+/// The future of a [`WebhookService`].
+#[pin_project::pin_project]
+pub struct WebhookFuture<F> {
+    #[pin]
+    answer: F,
+}
+
+impl<F> fmt::Debug for WebhookFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookFuture").finish_non_exhaustive()
+    }
+}
+
+impl<F: Future> Future for WebhookFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.project().answer.poll(cx)
+    }
+}
+
+/// A stack around a tonic service keeps its name, so it stands wherever the service stood.
+#[cfg(feature = "tonic")]
+impl<S: tonic::server::NamedService> tonic::server::NamedService for WebhookService<S> {
+    const NAME: &'static str = S::NAME;
+}
