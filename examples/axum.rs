@@ -58,7 +58,11 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let (work, mut arrived) = mpsc::channel(256);
     tokio::spawn(async move {
         while let Some((event_type, payload)) = arrived.recv().await {
-            tracing::info!(event_type, fields = payload.as_object().map_or(0, |fields| fields.len()), "working");
+            tracing::info!(
+                event_type,
+                fields = payload.as_object().map_or(0, |fields| fields.len()),
+                "working"
+            );
         }
     });
     let app = app(SigningSecret::from_env("WEBHOOK_SECRET")?, work)?;

@@ -13,7 +13,7 @@ use std::{
 use http::{HeaderMap, Response, StatusCode, header};
 use tower::BoxError;
 
-use crate::clock::{Clock, SharedClock};
+use crate::clock::SharedClock;
 
 /// How one run of a handler ended.
 #[non_exhaustive]
@@ -69,7 +69,9 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Answered { status, .. } if self.is_not_routed() => write!(f, "not routed: {}", status.as_u16()),
+            Self::Answered { status, .. } if self.is_not_routed() => {
+                write!(f, "not routed: {}", status.as_u16())
+            }
             Self::Answered { status, .. } => write!(f, "answered {}", status.as_u16()),
             Self::Failed { error } => write!(f, "failed: {error}"),
             Self::Panicked { message } => write!(f, "panicked: {message}"),
@@ -85,7 +87,7 @@ where
     E: Into<BoxError>,
 {
     let deadline = clock.monotonic().after(limit);
-    let answer = pin!(CatchUnwind(answer));
+    let answer = pin!(catch(answer));
     tokio::select! {
         biased;
         answered = answer => match answered {
@@ -103,4 +105,22 @@ where
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
+}
+
+fn message(panic: &(dyn Any + Send)) -> Box<str> {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").into()
+}
+
+/// Polls a future, and turns its panic into an error.
+///
+/// A future that panicked is never polled again: its owner gets the error and drops it.
+async fn catch<F: Future>(work: F) -> Result<F::Output, Box<dyn Any + Send>> {
+    let mut work = pin!(work);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
 }

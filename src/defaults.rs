@@ -95,3 +95,21 @@ pub const FORWARDED_HOPS: usize = 32;
 
 /// Bytes of a forwarding header that are read, from its end: what servers commonly allow for one header.
 pub const FORWARDED_BYTES: usize = 8 * 1024;
+
+/// Deliveries that one worker runs at once.
+pub const WORKER_CONCURRENCY: usize = 64;
+
+/// Deliveries that a worker takes in one lease: enough to make the round trip small, few enough to share.
+pub const WORKER_BATCH: usize = 64;
+
+/// Attempts before a delivery becomes a dead letter; with the waits below they span about half a day.
+pub const WORKER_ATTEMPTS: u32 = 12;
+
+/// A worker's wait before the second attempt; it doubles from there.
+pub const WORKER_BACKOFF_FIRST: Duration = Duration::from_secs(5);
+
+/// A worker's longest wait between two attempts.
+pub const WORKER_BACKOFF_LONGEST: Duration = Duration::from_secs(2 * 3600);
+
+/// How long an idle worker waits before it looks again, where no hint wakes it.
+pub const WORKER_POLL: Duration = Duration::from_secs(1);

@@ -3,6 +3,8 @@
 
 pub mod ack;
 pub mod allowlist;
+pub mod attempt;
+pub mod backoff;
 pub mod body;
 pub mod client_ip;
 pub mod clock;
@@ -20,6 +22,7 @@ pub mod rejection;
 pub mod render;
 pub mod serve;
 pub mod stack;
+pub mod statuses;
 pub mod store;
 pub mod verify;
 

@@ -30,7 +30,11 @@ struct Shared {
 }
 
 impl State {
-    pub fn new(secret: &str, networks: &[&str], per_second: u32) -> Result<Self, Box<dyn Error + Send + Sync>> {
+    pub fn new(
+        secret: &str,
+        networks: &[&str],
+        per_second: u32,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let networks = networks
             .iter()
             .map(|text| text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)))

@@ -67,7 +67,10 @@ fn app() -> Result<Router, Box<dyn Error + Send + Sync>> {
     let keys = KeyRing::new(SigningSecret::text(SECRET)?);
     Ok(Router::new()
         .route("/bare", post(handler))
-        .route("/hand", post(hand::handler).with_state(hand::State::new(SECRET, &NETWORKS, REQUESTS_PER_SECOND)?))
+        .route(
+            "/hand",
+            post(hand::handler).with_state(hand::State::new(SECRET, &NETWORKS, REQUESTS_PER_SECOND)?),
+        )
         .route("/verify", post(handler).layer(VerifyLayer::new(provider::GITHUB, keys)?))
         .route("/stack", post(handler).layer(stack()?.build()?))
         .route("/ack", post(handler).layer(acknowledging()?)))

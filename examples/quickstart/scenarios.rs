@@ -92,10 +92,8 @@ pub async fn play(stage: &Stage) -> Result<Vec<Row>, Failure> {
 }
 
 const STRIPE_EVENT: &str = r#"{"id":"evt_quickstart_1","type":"invoice.paid","data":{"object":{}}}"#;
-const STARTING_CALL: &str =
-    r#"{"type":"StartWebHookPayload","status":"Queued","callId":"call-1","agentId":"agent-1","orgId":"org-1"}"#;
-const COMPLETED_CALL: &str =
-    r#"{"type":"CompletedWebHookPayload","status":"Completed","callId":"call-1","agentId":"agent-1","orgId":"org-1"}"#;
+const STARTING_CALL: &str = r#"{"type":"StartWebHookPayload","status":"Queued","callId":"call-1","agentId":"agent-1","orgId":"org-1"}"#;
+const COMPLETED_CALL: &str = r#"{"type":"CompletedWebHookPayload","status":"Completed","callId":"call-1","agentId":"agent-1","orgId":"org-1"}"#;
 
 async fn valid(stage: &Stage) -> Result<Vec<Row>, Failure> {
     let Stage { github, stripe, dasha, journal } = stage;

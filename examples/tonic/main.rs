@@ -51,7 +51,10 @@ fn signed(id: &str, message: &CallEnded, secret: &str) -> Result<Request<CallEnd
 async fn send(client: &mut Grpc<Channel>, request: Request<CallEnded>) -> Result<Received, Status> {
     client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let codec = ProstCodec::default();
-    client.unary(request, http::uri::PathAndQuery::from_static(ENDED), codec).await.map(|answer| answer.into_inner())
+    client
+        .unary(request, http::uri::PathAndQuery::from_static(ENDED), codec)
+        .await
+        .map(|answer| answer.into_inner())
 }
 
 async fn serve() -> Result<String, Failure> {

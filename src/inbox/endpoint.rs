@@ -130,7 +130,7 @@ fn original_uri(head: &Parts) -> Uri {
 }
 
 fn peer(head: &Parts) -> Option<SocketAddr> {
-    crate::client_ip::peer(&head.extensions)
+    crate::client_ip::peer_address(&head.extensions)
 }
 
 impl<B> Service<Request<B>> for InboxService
@@ -175,7 +175,9 @@ fn tell(put: Put, endpoint: &str, id: Option<&str>) {
     match put {
         Put::Stored => tracing::debug!(endpoint, id, "delivery stored"),
         Put::Duplicate => tracing::debug!(endpoint, id, "duplicate of a stored delivery"),
-        Put::Mismatch => tracing::warn!(endpoint, id, "another payload under a known delivery id, kept aside"),
+        Put::Mismatch => {
+            tracing::warn!(endpoint, id, "another payload under a known delivery id, kept aside")
+        }
     }
 }
 

@@ -120,7 +120,11 @@ impl Envelope {
         let head = Head {
             method: self.method.to_string(),
             uri: self.uri.to_string(),
-            headers: self.headers.iter().map(|(name, value)| (name.to_string(), latin1(value.as_bytes()))).collect(),
+            headers: self
+                .headers
+                .iter()
+                .map(|(name, value)| (name.to_string(), latin1(value.as_bytes())))
+                .collect(),
             provider: self.provider.clone(),
             tenant: self.tenant.clone(),
             id: self.id.clone(),
@@ -151,7 +155,8 @@ impl Envelope {
         }
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         let head = rest.get(..length).ok_or(damaged("its head is cut short"))?;
-        let head: Head = serde_json::from_slice(head).map_err(|_| damaged("its head is not what was written"))?;
+        let head: Head =
+            serde_json::from_slice(head).map_err(|_| damaged("its head is not what was written"))?;
         let mut headers = HeaderMap::with_capacity(head.headers.len());
         for (name, value) in &head.headers {
             let name: HeaderName = name.parse().map_err(|_| damaged("a header's name"))?;

@@ -1,18 +1,38 @@
 //! The inbox itself: a store, and how deliveries are put into it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio_util::task::TaskTracker;
 
-use super::{InboxService, StoredHeaders};
+use super::{EnvelopeError, InboxService, StoredHeaders, Worker, envelope::Envelope};
 #[cfg(feature = "encryption")]
-use super::SealingKeys;
+use super::{SealError, SealingKeys};
 use crate::{
     clock::{SharedClock, SystemClock},
     defaults,
-    store::{ClaimKey, Count, Filter, InboxStore, Put, Record, RecordId, StoreError, Summary},
+    delivery::Endpoint,
+    store::{
+        ClaimKey, Count, Filter, InboxStore, LeaseBatch, LeaseRequest, Put, Record, RecordId, StoreError,
+        Summary,
+    },
 };
+
+type Endpoints = BTreeMap<Box<str>, Arc<Endpoint>>;
+
+/// Why a stored delivery cannot be read. It stays in the store as it is.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Its block is not what this version writes.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// It does not open with the sealing keys.
+    #[cfg(feature = "encryption")]
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
 
 /// A durable list of accepted deliveries.
 ///
@@ -27,6 +47,7 @@ pub struct Inbox {
     budget: Duration,
     clock: SharedClock,
     tasks: TaskTracker,
+    registered: Arc<ArcSwap<Endpoints>>,
 }
 
 impl fmt::Debug for Inbox {
@@ -51,6 +72,7 @@ impl Inbox {
             budget: defaults::STORE_BUDGET,
             clock: SystemClock::shared(),
             tasks: TaskTracker::new(),
+            registered: Arc::default(),
         }
     }
 
@@ -86,6 +108,20 @@ impl Inbox {
     /// The service that ends a stack: 2xx once a delivery is committed.
     pub fn service(&self) -> InboxService {
         InboxService::new(self.clone())
+    }
+
+    /// Runs what is stored through a handler: any service over `Request<Verified>`, an axum `Router` say.
+    pub fn worker<H>(&self, handler: H) -> Worker<H> {
+        Worker::new(self.clone(), handler)
+    }
+
+    /// Names an endpoint of this process, so that its workers here take its deliveries.
+    pub fn register(&self, endpoint: &Arc<Endpoint>) {
+        self.registered.rcu(|known| {
+            let mut known = Endpoints::clone(known);
+            known.insert(endpoint.name().into(), Arc::clone(endpoint));
+            known
+        });
     }
 
     /// How many deliveries stand where, and how old the oldest of them is.
@@ -133,6 +169,31 @@ impl Inbox {
         self.store.purge(filter).await
     }
 
+    /// One delivery, and its payload where `with_payload` asks for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. A payload that cannot be opened is an error of its own, within.
+    pub async fn show(&self, id: RecordId, with_payload: bool) -> Result<Option<Shown>, StoreError> {
+        let shown = self.store.show(id, with_payload).await?;
+        Ok(shown.map(|(summary, record)| Shown {
+            summary,
+            payload: record.map(|record| self.open(&record).map(|envelope| envelope.body)),
+        }))
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn InboxStore> {
+        &self.store
+    }
+
+    pub(super) fn registered(&self) -> Arc<Endpoints> {
+        self.registered.load_full()
+    }
+
+    pub(super) fn shared_clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
     pub(super) fn tasks(&self) -> &TaskTracker {
         &self.tasks
     }
@@ -150,12 +211,45 @@ impl Inbox {
         block
     }
 
+    pub(super) fn open(&self, record: &Record) -> Result<Envelope, OpenError> {
+        #[cfg(feature = "encryption")]
+        match &self.sealing {
+            Some(keys) => return Ok(Envelope::from_block(&keys.open(&record.key, &record.block)?)?),
+            None => {
+                if let Some(id) = super::seal::sealed_with(&record.block)? {
+                    return Err(SealError::Sealed { id }.into());
+                }
+            }
+        }
+        Ok(Envelope::from_block(&record.block)?)
+    }
+
+    pub(super) async fn lease(&self, request: LeaseRequest<'_>) -> Result<LeaseBatch, StoreError> {
+        self.within_budget(self.store.lease(request)).await
+    }
+
     pub(super) async fn put(&self, record: Record) -> Result<Put, StoreError> {
+        self.within_budget(self.store.put(record)).await
+    }
+
+    async fn within_budget<T>(
+        &self,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         let deadline = self.clock.monotonic().after(self.budget);
         tokio::select! {
             biased;
-            put = self.store.put(record) => put,
+            answered = answer => answered,
             () = self.clock.sleep_until(deadline) => Err(StoreError::Slow { budget: self.budget }),
         }
     }
+}
+
+/// A delivery as an operator sees it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// All but its payload.
+    pub summary: Summary,
+    /// Its payload, where it was asked for, or why it cannot be opened.
+    pub payload: Option<Result<Bytes, OpenError>>,
 }

@@ -44,7 +44,9 @@ pub enum SealError {
         known: Vec<String>,
     },
     /// The ring has a key of that id, and it is another one; or the block was changed.
-    #[error("the stored delivery does not open with key {id:?}: it is another key under that id, or the block was changed")]
+    #[error(
+        "the stored delivery does not open with key {id:?}: it is another key under that id, or the block was changed"
+    )]
     WrongKey {
         /// The key's id.
         id: String,
@@ -90,8 +92,7 @@ impl SealingKeys {
         let (id, cipher) = &self.keys[0];
         let nonce = XNonce::generate();
         // The cipher fails for messages beyond 256 GiB alone, and bodies are bounded far below.
-        let sealed =
-            cipher.encrypt(&nonce, Payload { msg: block, aad: key.as_bytes() }).unwrap_or_default();
+        let sealed = cipher.encrypt(&nonce, Payload { msg: block, aad: key.as_bytes() }).unwrap_or_default();
         let mut out = Vec::with_capacity(2 + id.len() + NONCE + sealed.len());
         out.push(VERSION);
         out.push(u8::try_from(id.len()).unwrap_or(u8::MAX));

@@ -36,6 +36,17 @@ pub enum Retried {
 }
 
 impl Provider {
+    /// A provider of which this process knows no more than the name.
+    pub(crate) fn unknown(name: String) -> Self {
+        Self {
+            name: name.into(),
+            methods: Cow::Borrowed(&[Method::POST]),
+            largest_body: None,
+            waits: Duration::from_secs(10),
+            retries: Retries { after: Retried::ServerErrors, span: crate::defaults::RETENTION },
+        }
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
