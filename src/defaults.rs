@@ -75,6 +75,7 @@ pub const STORE_REST: Duration = Duration::from_secs(10);
 
 /// A settlement that failed is tried again after this time, and after twice as long each time, until the lease ends.
 pub const SETTLE_AGAIN: Duration = Duration::from_millis(500);
+
 /// What a shared store's keys begin with, where one server serves several applications.
 pub const REDIS_PREFIX: &str = "tower-webhook";
 
@@ -229,3 +230,24 @@ pub const POSTGRES_WAITING: usize = 16_384;
 
 /// The schema of the tables in Postgres: not `public`, where an application's own tables are.
 pub const POSTGRES_SCHEMA: &str = "tower_webhook";
+
+/// Deliveries that one worker runs at once.
+pub const WORKER_CONCURRENCY: usize = 64;
+
+/// Deliveries that a worker takes in one lease: enough to make the round trip small, few enough to share.
+pub const WORKER_BATCH: usize = 64;
+
+/// Attempts before a delivery becomes a dead letter; with the waits below they span about half a day.
+pub const WORKER_ATTEMPTS: u32 = 12;
+
+/// A worker's wait before the second attempt; it doubles from there.
+pub const WORKER_BACKOFF_FIRST: Duration = Duration::from_secs(5);
+
+/// A worker's longest wait between two attempts.
+pub const WORKER_BACKOFF_LONGEST: Duration = Duration::from_secs(2 * 3600);
+
+/// How long an idle worker waits before it looks again, where no hint wakes it.
+pub const WORKER_POLL: Duration = Duration::from_secs(1);
+
+/// How far off a handler may put a delivery by its own `Retry-After`: a day, so that a wrong header loses no more.
+pub const WORKER_LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);

@@ -57,6 +57,7 @@ struct ReadMe;
 
 pub mod ack;
 pub mod allowlist;
+mod attempt;
 pub mod body;
 pub mod client_ip;
 pub mod clock;
@@ -75,6 +76,7 @@ pub mod rejection;
 pub mod render;
 pub mod serve;
 pub mod stack;
+pub mod statuses;
 pub mod store;
 pub mod verify;
 

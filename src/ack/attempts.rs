@@ -2,74 +2,31 @@
 
 use std::{
     convert::Infallible,
-    error::Error,
-    fmt,
-    future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    task::{Context, Poll},
-    time::Duration,
 };
 
-use http::{HeaderMap, Request, Response, StatusCode, request};
-use tower::ServiceExt;
+use http::{Request, Response, request};
+use tower::{BoxError, ServiceExt};
 use tower_service::Service;
 
 use super::{
-    backoff,
+    backoff::Backoff,
     drain::{Ending, Place},
     layer::Shared,
 };
 use crate::{
+    attempt::{self, Attempt, Outcome, Verdict},
     clock::Moment,
     delivery::{Acknowledged, Delivery, Verified},
-    grpc,
-    idempotency::Claim,
+    idempotency::{CatchPanic, Claim},
     store::{Answer, Settled},
 };
 
-type BoxError = Box<dyn Error + Send + Sync>;
-
 /// How often a store is asked to end a claim before its lease is left to end by itself.
 const SETTLEMENT_TRIES: u32 = 3;
-
-/// How one attempt went.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The handler answered with this status.
-    Answered(StatusCode),
-    /// The handler answered a gRPC request with this `grpc-status`.
-    AnsweredGrpc(u32),
-    /// The handler failed.
-    Failed(BoxError),
-    /// The handler panicked.
-    Panicked,
-    /// The handler took longer than its time limit.
-    TooSlow {
-        /// Its time limit.
-        limit: Duration,
-    },
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Answered(status) => write!(f, "answered {}", status.as_u16()),
-            Self::AnsweredGrpc(code) => write!(f, "answered with grpc-status {code}"),
-            Self::Failed(error) => {
-                let text = error.to_string();
-                write!(f, "failed: {}", text.escape_debug().take(128).collect::<String>())
-            }
-            Self::Panicked => f.write_str("panicked"),
-            Self::TooSlow { limit } => write!(f, "took longer than {limit:?}"),
-        }
-    }
-}
 
 /// An acknowledged delivery that no further attempt is made for.
 #[derive(Debug)]
@@ -80,26 +37,6 @@ pub struct GivenUp {
     pub attempts: u32,
     /// How the last one went.
     pub last: Outcome,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Processed,
-    Failed,
-    /// No handler for this path or method: trying again finds none either.
-    NotRouted,
-}
-
-struct Attempt {
-    outcome: Outcome,
-    verdict: Verdict,
-    asked: Option<Duration>,
-}
-
-impl Attempt {
-    const fn failed(outcome: Outcome) -> Self {
-        Self { outcome, verdict: Verdict::Failed, asked: None }
-    }
 }
 
 /// One delivery with all that is needed to run it.
@@ -140,7 +77,7 @@ where
     /// or an error's text, and the sender has its answer: then the delivery is given up, and not dropped.
     async fn attempts_or_panic(&mut self, lost: &AtomicBool) -> Ending {
         let made = AtomicU32::new(0);
-        if let Some(ending) = CatchUnwind(Box::pin(self.attempts(lost, &made))).await {
+        if let Ok(ending) = CatchPanic::new(Box::pin(self.attempts(lost, &made))).await {
             return ending;
         }
         self.give_up(made.into_inner(), Outcome::Panicked).await;
@@ -198,14 +135,9 @@ where
         let body = Verified::acknowledged(Arc::clone(&self.delivery));
         let request = Request::from_parts(self.parts.clone(), body);
         let inner = self.inner.clone();
-        let shared = Arc::clone(&self.shared);
-        let work = async move {
-            match inner.oneshot(request).await {
-                Ok(response) => judge(response.status(), response.headers(), &shared),
-                Err(error) => Attempt::failed(Outcome::Failed(error.into())),
-            }
-        };
-        self.limited(work).await.unwrap_or_else(Attempt::failed)
+        let settings = &self.shared.settings;
+        let work = async move { inner.oneshot(request).await };
+        attempt::run(work, settings.attempt_limit, &*settings.processed, &settings.clock).await
     }
 
     /// Tells the hook. It keeps to the time limit of an attempt, and its panic ends nothing but itself.
@@ -213,45 +145,12 @@ where
         tracing::error!(delivery = ?self.delivery, attempts, outcome = %last, "acknowledged delivery given up");
         let Some(hook) = self.shared.settings.on_given_up.clone() else { return };
         let given_up = GivenUp { delivery: Arc::clone(&self.delivery), attempts, last };
-        if let Err(outcome) = self.limited(async move { hook(given_up).await }).await {
+        let settings = &self.shared.settings;
+        let told = async move { hook(given_up).await };
+        if let Err(outcome) = attempt::limited(told, settings.attempt_limit, &settings.clock).await {
             tracing::error!(delivery = ?self.delivery, %outcome, "the hook for given-up deliveries failed");
         }
     }
-
-    fn limited<T>(
-        &self,
-        work: impl Future<Output = T> + Send,
-    ) -> impl Future<Output = Result<T, Outcome>> + Send {
-        let limit = self.shared.settings.attempt_limit;
-        let clock = Arc::clone(&self.shared.settings.clock);
-        async move {
-            let deadline = clock.monotonic().after(limit);
-            tokio::select! {
-                biased;
-                caught = CatchUnwind(Box::pin(work)) => caught.ok_or(Outcome::Panicked),
-                () = clock.sleep_until(deadline) => Err(Outcome::TooSlow { limit }),
-            }
-        }
-    }
-}
-
-fn judge(status: StatusCode, headers: &HeaderMap, shared: &Shared) -> Attempt {
-    let settings = &shared.settings;
-    let asked = backoff::retry_after(headers, settings.clock.wall());
-    // A gRPC failure is an HTTP success.
-    if let Some(code) = grpc::status(headers).filter(|code| *code != 0) {
-        const UNIMPLEMENTED: u32 = 12;
-        let verdict = if code == UNIMPLEMENTED { Verdict::NotRouted } else { Verdict::Failed };
-        return Attempt { outcome: Outcome::AnsweredGrpc(code), verdict, asked };
-    }
-    let verdict = if (settings.processed)(status) {
-        Verdict::Processed
-    } else if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
-        Verdict::NotRouted
-    } else {
-        Verdict::Failed
-    };
-    Attempt { outcome: Outcome::Answered(status), verdict, asked }
 }
 
 /// Keeps the claim's lease from ending. A claim that is lost for all that is somebody else's: the attempt that
@@ -259,7 +158,7 @@ fn judge(status: StatusCode, headers: &HeaderMap, shared: &Shared) -> Attempt {
 async fn keep(claim: Option<&Claim>, lost: &AtomicBool) -> Infallible {
     if let Some(claim) = claim {
         // A store that panics must not take the handler's attempt with it.
-        if CatchUnwind(Box::pin(claim.heartbeat())).await.is_some() {
+        if CatchPanic::new(claim.heartbeat()).await.is_ok() {
             lost.store(true, Ordering::Relaxed);
             tracing::warn!("the claim of an acknowledged delivery is lost: it may run elsewhere too");
         }
@@ -283,23 +182,8 @@ async fn settle(claim: &Claim, ending: Ending, answer: &Answer) {
             }
         }
         if failed < SETTLEMENT_TRIES {
-            let next = claim.clock.monotonic().after(backoff::Backoff::default().bound(failed));
+            let next = claim.clock.monotonic().after(Backoff::default().bound(failed));
             claim.clock.sleep_until(next).await;
-        }
-    }
-}
-
-/// A future whose panic is `None`.
-struct CatchUnwind<F>(Pin<Box<F>>);
-
-impl<F: Future> Future for CatchUnwind<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Nothing reads the future again after its panic, so no broken state is seen.
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
-            Ok(polled) => polled.map(Some),
-            Err(_) => Poll::Ready(None),
         }
     }
 }

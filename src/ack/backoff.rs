@@ -40,7 +40,7 @@ impl Backoff {
 
     /// The wait after so many failed attempts. `spread` is a number from 0 to 1, drawn at random; `asked` is what
     /// the handler asked for, which lengthens the wait as far as `longest`.
-    pub(super) fn wait(&self, failed: u32, spread: f64, asked: Option<Duration>) -> Duration {
+    pub(crate) fn wait(&self, failed: u32, spread: f64, asked: Option<Duration>) -> Duration {
         let bound = self.bound(failed);
         let spread_out = bound.mul_f64(0.5 + spread.clamp(0.0, 1.0) / 2.0);
         spread_out.max(asked.unwrap_or_default().min(self.longest))
@@ -54,7 +54,7 @@ impl Default for Backoff {
 }
 
 /// The handler's `Retry-After`, in seconds or as a date; `None` when there is none that can be read.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

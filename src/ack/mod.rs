@@ -63,8 +63,11 @@ mod drain;
 mod layer;
 mod service;
 
-pub use attempts::{GivenUp, Outcome};
+pub use attempts::GivenUp;
 pub use backoff::Backoff;
+pub(crate) use backoff::retry_after;
 pub use drain::DrainReport;
 pub use layer::AckLayer;
 pub use service::{AckFuture, AckService, Acknowledgeable};
+
+pub use crate::attempt::Outcome;

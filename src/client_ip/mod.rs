@@ -71,4 +71,5 @@ pub mod x_forwarded_for;
 pub use hop::Hop;
 pub use layer::ClientIpLayer;
 pub use peer::PeerAddr;
+pub(crate) use peer::socket as peer_address;
 pub use service::{Resolver, of};

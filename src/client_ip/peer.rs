@@ -21,8 +21,13 @@ pub(super) const MISSING: &str = if cfg!(feature = "axum") {
 
 /// The peer's address, whichever server has put it there.
 pub(super) fn address(extensions: &Extensions) -> Option<IpAddr> {
+    socket(extensions).map(|peer| peer.ip().to_canonical())
+}
+
+/// The other end of the connection with its port, by whichever server said it.
+pub(crate) fn socket(extensions: &Extensions) -> Option<SocketAddr> {
     let own = extensions.get::<PeerAddr>().map(|peer| peer.0);
-    own.or_else(|| of_axum(extensions)).or_else(|| of_tonic(extensions)).map(|peer| peer.ip().to_canonical())
+    own.or_else(|| of_axum(extensions)).or_else(|| of_tonic(extensions))
 }
 
 #[cfg(feature = "axum")]

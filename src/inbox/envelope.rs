@@ -12,6 +12,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::{DeliveryId, IdOrigin};
+
 const VERSION: u8 = 1;
 const PREFIX: usize = 5;
 
@@ -40,7 +42,29 @@ pub(crate) struct StoredId {
     pub(crate) origin: StoredOrigin,
 }
 
-/// [`IdOrigin`](crate::delivery::IdOrigin) as it is stored.
+impl StoredId {
+    pub(crate) fn of(id: &DeliveryId) -> Self {
+        let origin = match id.origin() {
+            IdOrigin::Signed => StoredOrigin::Signed,
+            IdOrigin::Unsigned => StoredOrigin::Unsigned,
+            IdOrigin::Composite => StoredOrigin::Composite,
+            IdOrigin::Derived => StoredOrigin::Derived,
+        };
+        Self { text: id.as_str().to_owned(), origin }
+    }
+
+    pub(crate) fn into_id(self) -> Option<DeliveryId> {
+        let origin = match self.origin {
+            StoredOrigin::Signed => IdOrigin::Signed,
+            StoredOrigin::Unsigned => IdOrigin::Unsigned,
+            StoredOrigin::Composite => IdOrigin::Composite,
+            StoredOrigin::Derived => IdOrigin::Derived,
+        };
+        DeliveryId::new(self.text, origin)
+    }
+}
+
+/// [`IdOrigin`] as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum StoredOrigin {

@@ -1,22 +1,19 @@
 //! Accepted deliveries, kept until they are processed.
 
+mod endpoint;
 mod envelope;
+mod handle;
 mod headers;
+mod request;
+mod run;
 #[cfg(feature = "encryption")]
 mod seal;
+mod worker;
 
-use std::sync::Arc;
-
+pub use endpoint::{InboxService, Storable};
 pub use envelope::EnvelopeError;
+pub use handle::{Inbox, OpenError, Shown};
 pub use headers::StoredHeaders;
 #[cfg(feature = "encryption")]
 pub use seal::{SealError, SealingKeys};
-
-use crate::store::InboxStore;
-
-/// A durable list of accepted deliveries.
-#[derive(Debug, Clone)]
-pub struct Inbox {
-    #[expect(dead_code, reason = "the endpoint and the worker come with the next commit")]
-    store: Arc<dyn InboxStore>,
-}
+pub use worker::{RunningWorker, Worker, WorkerReport};

@@ -44,6 +44,12 @@ impl Provider {
         }
     }
 
+    /// A provider of which this process knows no more than the name. Its deliveries were verified elsewhere, and its
+    /// scheme, which has no key here, verifies none.
+    pub(crate) fn unknown(name: String) -> Self {
+        Self::custom(name, Scheme::bearer())
+    }
+
     /// The same with another scheme.
     #[must_use]
     pub fn with_scheme(mut self, scheme: Scheme) -> Self {

@@ -1,0 +1,189 @@
+//! The service that ends a stack: it answers 2xx once the delivery is committed.
+
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts};
+use http_body_util::Full;
+use tower_service::Service;
+
+use super::{
+    Inbox,
+    envelope::{Envelope, StoredId},
+};
+use crate::{
+    delivery::{Delivery, Fresh, Verified},
+    detach::RunToCompletion,
+    rejection::Rejection,
+    store::{ClaimKey, Put, Record},
+};
+
+/// What one delivery is ordered by; deliveries of the same key run one at a time, in order of receipt.
+type OrderKey = Arc<dyn Fn(&Delivery) -> Option<String> + Send + Sync>;
+
+/// A body that an inbox may keep: a verified delivery that nothing else has claimed or answered.
+#[diagnostic::on_unimplemented(
+    message = "an inbox cannot keep `{Self}`: it takes a verified delivery that nothing has claimed or answered",
+    note = "put `VerifyLayer` outside of the inbox, and neither `IdempotencyLayer` nor `AckLayer`: the inbox's own \
+            unique key deduplicates, and its commit is the acknowledgement"
+)]
+pub trait Storable: sealed::Sealed {}
+
+mod sealed {
+    use crate::delivery::{Fresh, Verified};
+
+    pub trait Sealed {
+        fn into_fresh(self) -> Verified<Fresh>;
+    }
+
+    impl Sealed for Verified<Fresh> {
+        fn into_fresh(self) -> Verified<Fresh> {
+            self
+        }
+    }
+}
+
+impl Storable for Verified<Fresh> {}
+
+/// Answers 2xx once a delivery is committed, and 503 while it cannot be.
+///
+/// A leaving client cancels nothing: a commit that has begun is finished, and the sender's retry is told so.
+#[derive(Clone)]
+pub struct InboxService {
+    inbox: Inbox,
+    order: Option<OrderKey>,
+}
+
+impl fmt::Debug for InboxService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InboxService").field("inbox", &self.inbox).finish_non_exhaustive()
+    }
+}
+
+impl InboxService {
+    pub(super) const fn new(inbox: Inbox) -> Self {
+        Self { inbox, order: None }
+    }
+
+    /// Runs deliveries for which `key` answers the same one at a time, in order of receipt; those for which it answers
+    /// `None` are free.
+    #[must_use]
+    pub fn ordered_by(mut self, key: impl Fn(&Delivery) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.order = Some(Arc::new(key));
+        self
+    }
+
+    fn record(&self, head: &Parts, delivery: &Delivery) -> Record {
+        let key = ClaimKey::of_delivery(delivery).unwrap_or_else(never_again);
+        let block = envelope(head, delivery, self.inbox.stored_headers()).to_block();
+        Record {
+            key,
+            fingerprint: delivery.fingerprint(),
+            endpoint: delivery.endpoint().name().into(),
+            delivery_id: delivery.id().map(|id| id.as_str().into()),
+            event_type: delivery.event_type().map(Into::into),
+            order_key: self.order.as_ref().and_then(|order| order(delivery)).map(Into::into),
+            block: self.inbox.seal(&key, block),
+        }
+    }
+}
+
+/// The key of a delivery that the preset says is never deduplicated: one that no other delivery has.
+fn never_again() -> ClaimKey {
+    let random: [u8; 32] = std::array::from_fn(|_| fastrand::u8(..));
+    ClaimKey::of(&[b"never deduplicated", &random])
+}
+
+fn envelope(head: &Parts, delivery: &Delivery, stored: &super::StoredHeaders) -> Envelope {
+    Envelope {
+        method: head.method.clone(),
+        uri: original_uri(head),
+        headers: stored.of(&head.headers),
+        provider: delivery.provider().name().to_owned(),
+        tenant: delivery.tenant().map(|tenant| tenant.as_str().to_owned()),
+        id: delivery.id().map(StoredId::of),
+        event_type: delivery.event_type().map(str::to_owned),
+        signed_at: delivery.signed_at(),
+        received_at: delivery.received_at(),
+        key_id: delivery.key_id().map(str::to_owned),
+        client_ip: delivery.client_ip(),
+        peer: peer(head),
+        body: delivery.body().clone(),
+    }
+}
+
+/// The URI that the client asked for: a nested router is handed what is left of it.
+fn original_uri(head: &Parts) -> Uri {
+    #[cfg(feature = "axum")]
+    if let Some(original) = head.extensions.get::<axum::extract::OriginalUri>() {
+        return original.0.clone();
+    }
+    head.uri.clone()
+}
+
+fn peer(head: &Parts) -> Option<SocketAddr> {
+    crate::client_ip::peer_address(&head.extensions)
+}
+
+impl<B> Service<Request<B>> for InboxService
+where
+    B: Storable,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (head, body) = request.into_parts();
+        let body: Verified<Fresh> = body.into_fresh();
+        let record = self.record(&head, body.delivery());
+        let inbox = self.inbox.clone();
+        let tasks = inbox.tasks().clone();
+        let put = async move {
+            let id = record.delivery_id.clone();
+            let endpoint = record.endpoint.clone();
+            let outcome = inbox.put(record).await;
+            drop(body);
+            match outcome {
+                Ok(put) => {
+                    tell(put, &endpoint, id.as_deref());
+                    received()
+                }
+                Err(error) => {
+                    tracing::warn!(endpoint = &*endpoint, %error, "a delivery could not be stored");
+                    Rejection::from(error).into_response()
+                }
+            }
+        };
+        Box::pin(async move { Ok(RunToCompletion::new(put, tasks).await) })
+    }
+}
+
+fn tell(put: Put, endpoint: &str, id: Option<&str>) {
+    match put {
+        Put::Stored => tracing::debug!(endpoint, id, "delivery stored"),
+        Put::Duplicate => tracing::debug!(endpoint, id, "duplicate of a stored delivery"),
+        Put::Mismatch => {
+            tracing::warn!(endpoint, id, "another payload under a known delivery id, kept aside")
+        }
+    }
+}
+
+fn received() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(Bytes::from_static(br#"{"received": true}"#)));
+    *response.status_mut() = StatusCode::OK;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,255 @@
+//! The inbox itself: a store, and how deliveries are put into it.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio_util::task::TaskTracker;
+
+use super::{EnvelopeError, InboxService, StoredHeaders, Worker, envelope::Envelope};
+#[cfg(feature = "encryption")]
+use super::{SealError, SealingKeys};
+use crate::{
+    clock::{SharedClock, SystemClock},
+    defaults,
+    delivery::Endpoint,
+    store::{
+        ClaimKey, Count, Filter, InboxStore, LeaseBatch, LeaseRequest, Put, Record, RecordId, StoreError,
+        Summary,
+    },
+};
+
+type Endpoints = BTreeMap<Box<str>, Arc<Endpoint>>;
+
+/// Why a stored delivery cannot be read. It stays in the store as it is.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Its block is not what this version writes.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// It does not open with the sealing keys.
+    #[cfg(feature = "encryption")]
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+/// A durable list of accepted deliveries.
+///
+/// Cheap to clone; clones are the same inbox. One inbox serves many endpoints, and its endpoints and its workers may
+/// live in different processes that share a store.
+#[derive(Clone)]
+pub struct Inbox {
+    store: Arc<dyn InboxStore>,
+    stored_headers: Arc<StoredHeaders>,
+    #[cfg(feature = "encryption")]
+    sealing: Option<SealingKeys>,
+    budget: Duration,
+    clock: SharedClock,
+    tasks: TaskTracker,
+    registered: Arc<ArcSwap<Endpoints>>,
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Inbox {
+    /// An inbox in this store.
+    pub fn new(store: impl InboxStore) -> Self {
+        Self::shared(Arc::new(store))
+    }
+
+    /// The same for a store that is used elsewhere too.
+    pub fn shared(store: Arc<dyn InboxStore>) -> Self {
+        Self {
+            store,
+            stored_headers: Arc::new(StoredHeaders::default()),
+            #[cfg(feature = "encryption")]
+            sealing: None,
+            budget: defaults::STORE_BUDGET,
+            clock: SystemClock::shared(),
+            tasks: TaskTracker::new(),
+            registered: Arc::default(),
+        }
+    }
+
+    /// Which request headers are kept; by default all but credentials and signatures.
+    #[must_use]
+    pub fn store_headers(mut self, headers: StoredHeaders) -> Self {
+        self.stored_headers = Arc::new(headers);
+        self
+    }
+
+    /// Seals heads and bodies in the store, and opens what these keys have sealed.
+    #[cfg(feature = "encryption")]
+    #[must_use]
+    pub fn sealed(mut self, keys: SealingKeys) -> Self {
+        self.sealing = Some(keys);
+        self
+    }
+
+    /// How long a delivery may take to be stored before the sender is told to come back.
+    #[must_use]
+    pub const fn store_budget(mut self, budget: Duration) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Another clock than the machine's, for waits and time limits here; a shared store has its own.
+    #[must_use]
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The service that ends a stack: 2xx once a delivery is committed.
+    pub fn service(&self) -> InboxService {
+        InboxService::new(self.clone())
+    }
+
+    /// Runs what is stored through a handler: any service over `Request<Verified>`, an axum `Router` say.
+    pub fn worker<H>(&self, handler: H) -> Worker<H> {
+        Worker::new(self.clone(), handler)
+    }
+
+    /// Names an endpoint of this process, so that its workers here take its deliveries.
+    pub fn register(&self, endpoint: &Arc<Endpoint>) {
+        self.registered.rcu(|known| {
+            let mut known = Endpoints::clone(known);
+            known.insert(endpoint.name().into(), Arc::clone(endpoint));
+            known
+        });
+    }
+
+    /// How many deliveries stand where, and how old the oldest of them is.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn counts(&self) -> Result<Vec<Count>, StoreError> {
+        self.store.counts().await
+    }
+
+    /// The deliveries that the filter means, without their payloads.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn list(&self, filter: &Filter) -> Result<Vec<Summary>, StoreError> {
+        self.store.list(filter).await
+    }
+
+    /// Makes dead letters pending again: those that the filter means. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn requeue(&self, filter: &Filter) -> Result<u64, StoreError> {
+        self.store.requeue(filter).await
+    }
+
+    /// The same for one; `false` when it is not a dead letter.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn requeue_one(&self, id: RecordId) -> Result<bool, StoreError> {
+        self.store.requeue_one(id).await
+    }
+
+    /// Deletes settled deliveries that the filter means, and never one that is pending or running. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn purge(&self, filter: &Filter) -> Result<u64, StoreError> {
+        self.store.purge(filter).await
+    }
+
+    /// One delivery, and its payload where `with_payload` asks for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store. A payload that cannot be opened is an error of its own, within.
+    pub async fn show(&self, id: RecordId, with_payload: bool) -> Result<Option<Shown>, StoreError> {
+        let shown = self.store.show(id, with_payload).await?;
+        Ok(shown.map(|(summary, record)| Shown {
+            summary,
+            payload: record.map(|record| self.open(&record).map(|envelope| envelope.body)),
+        }))
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn InboxStore> {
+        &self.store
+    }
+
+    pub(super) fn registered(&self) -> Arc<Endpoints> {
+        self.registered.load_full()
+    }
+
+    pub(super) fn shared_clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    pub(super) fn stored_headers(&self) -> &StoredHeaders {
+        &self.stored_headers
+    }
+
+    pub(super) fn seal(&self, key: &ClaimKey, block: Bytes) -> Bytes {
+        #[cfg(feature = "encryption")]
+        if let Some(keys) = &self.sealing {
+            return keys.seal(key, &block);
+        }
+        let _ = key;
+        block
+    }
+
+    pub(super) fn open(&self, record: &Record) -> Result<Envelope, OpenError> {
+        #[cfg(feature = "encryption")]
+        match &self.sealing {
+            Some(keys) => return Ok(Envelope::from_block(&keys.open(&record.key, &record.block)?)?),
+            None => {
+                if let Some(id) = super::seal::sealed_with(&record.block)? {
+                    return Err(SealError::Sealed { id }.into());
+                }
+            }
+        }
+        Ok(Envelope::from_block(&record.block)?)
+    }
+
+    pub(super) async fn lease(&self, request: LeaseRequest<'_>) -> Result<LeaseBatch, StoreError> {
+        self.within_budget(self.store.lease(request)).await
+    }
+
+    pub(super) async fn put(&self, record: Record) -> Result<Put, StoreError> {
+        self.within_budget(self.store.put(record)).await
+    }
+
+    async fn within_budget<T>(
+        &self,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let deadline = self.clock.monotonic().after(self.budget);
+        tokio::select! {
+            biased;
+            answered = answer => answered,
+            () = self.clock.sleep_until(deadline) => Err(StoreError::Slow { budget: self.budget }),
+        }
+    }
+}
+
+/// A delivery as an operator sees it.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// All but its payload.
+    pub summary: Summary,
+    /// Its payload, where it was asked for, or why it cannot be opened.
+    pub payload: Option<Result<Bytes, OpenError>>,
+}

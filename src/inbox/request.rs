@@ -1,0 +1,51 @@
+//! The request that a handler gets from a worker: what the server would have handed it.
+
+use std::sync::Arc;
+
+use http::Request;
+
+use super::envelope::Envelope;
+use crate::{
+    client_ip::PeerAddr,
+    delivery::{ClientIp, Delivery, Endpoint, Tenant, Verified},
+    provider::Provider,
+    store::Record,
+};
+
+pub(super) fn rebuild(
+    envelope: Envelope,
+    endpoint: Option<Arc<Endpoint>>,
+    record: &Record,
+) -> Request<Verified> {
+    let endpoint = endpoint.unwrap_or_else(|| {
+        let provider = Provider::unknown(envelope.provider.clone());
+        Arc::new(Endpoint::new(record.endpoint.clone(), provider))
+    });
+    let delivery = Arc::new(Delivery {
+        endpoint,
+        tenant: envelope.tenant.map(Tenant::new),
+        id: envelope.id.and_then(super::envelope::StoredId::into_id),
+        event_type: envelope.event_type.map(Into::into),
+        signed_at: envelope.signed_at,
+        received_at: envelope.received_at,
+        key_id: envelope.key_id.map(Into::into),
+        client_ip: envelope.client_ip,
+        body: envelope.body,
+        permit: None,
+    });
+    let mut request = Request::new(Verified::dangerously_trust(Arc::clone(&delivery)).into_final());
+    *request.method_mut() = envelope.method;
+    *request.uri_mut() = envelope.uri;
+    *request.headers_mut() = envelope.headers;
+    let extensions = request.extensions_mut();
+    if let Some(ip) = delivery.client_ip {
+        extensions.insert(ClientIp(ip));
+    }
+    if let Some(peer) = envelope.peer {
+        extensions.insert(PeerAddr(peer));
+        #[cfg(feature = "axum")]
+        extensions.insert(axum::extract::ConnectInfo(peer));
+    }
+    extensions.insert(delivery);
+    request
+}
