@@ -41,10 +41,7 @@ impl Default for Settings {
             attempt_limit: defaults::ATTEMPT_LIMIT,
             lease: defaults::LEASE,
             poll: defaults::WORKER_POLL,
-            backoff: Backoff::exponential(
-                defaults::WORKER_BACKOFF_FIRST,
-                defaults::WORKER_BACKOFF_LONGEST,
-            ),
+            backoff: Backoff::exponential(defaults::WORKER_BACKOFF_FIRST, defaults::WORKER_BACKOFF_LONGEST),
             processed: Statuses::success(),
         }
     }

@@ -4,12 +4,12 @@
 mod inbox;
 mod memory;
 mod memory_inbox;
-#[cfg(feature = "sqlite")]
-pub mod sqlite;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use std::{
     fmt,
@@ -29,10 +29,10 @@ pub use inbox::{
 };
 pub use memory::MemoryClaims;
 pub use memory_inbox::MemoryInbox;
-#[cfg(feature = "sqlite")]
-pub use sqlite::SqliteStore;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteStore;
 
 use crate::{
     delivery::{Delivery, Fingerprint},
