@@ -10,6 +10,7 @@ mod fits_hyper;
 #[cfg(feature = "tonic")]
 mod fits_tonic;
 mod idempotency;
+mod inbox;
 mod memory_inbox;
 #[cfg(all(feature = "postgres", unix))]
 mod postgres;

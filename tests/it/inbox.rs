@@ -1,0 +1,222 @@
+//! The inbox through its public API: what the sender gets, and what a worker does afterwards.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tower::{BoxError, Layer, ServiceExt, service_fn};
+use tower_webhook::{
+    Delivery, Endpoint, Verified,
+    ack::Backoff,
+    clock::ManualClock,
+    inbox::{Inbox, RunningWorker},
+    provider,
+    store::{Filter, MemoryInbox, State, Summary},
+    verify::{KeyRing, VerifyLayer},
+};
+
+use crate::support::github;
+
+const WAIT: Duration = Duration::from_secs(5);
+const ATTEMPTS: u32 = 3;
+const LEASE: Duration = Duration::from_secs(60);
+
+type Answer = Result<Response<Full<bytes::Bytes>>, BoxError>;
+
+struct Bench {
+    clock: ManualClock,
+    inbox: Inbox,
+    runs: Arc<AtomicU32>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let clock = ManualClock::at(SystemTime::now());
+        let store = MemoryInbox::default().clock(Arc::new(clock.clone()));
+        let inbox = Inbox::new(store).clock(Arc::new(clock.clone()));
+        Self { clock, inbox, runs: Arc::default() }
+    }
+
+    async fn send(&self, id: &str, body: &'static str) -> StatusCode {
+        let layer = VerifyLayer::new(provider::GITHUB, KeyRing::new(github::secret())).expect("fits");
+        let stack = layer.layer(self.inbox.service());
+        stack.oneshot(github::delivery("/hooks?a=b", id, body)).await.expect("infallible").status()
+    }
+
+    /// A worker whose handler answers its nth run, counted from 1, as `answer` says.
+    fn work<F, Fut>(&self, answer: F) -> RunningWorker
+    where
+        F: Fn(u32, Request<Verified>) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Answer> + Send + 'static,
+    {
+        let runs = Arc::clone(&self.runs);
+        let handler = service_fn(move |request| answer(runs.fetch_add(1, Ordering::SeqCst) + 1, request));
+        self.inbox
+            .worker(handler)
+            .endpoint(Endpoint::new("github", provider::GITHUB))
+            .attempts(ATTEMPTS)
+            .lease(LEASE)
+            .backoff(Backoff::exponential(WAIT, WAIT))
+            .spawn()
+    }
+
+    fn runs(&self) -> u32 {
+        self.runs.load(Ordering::SeqCst)
+    }
+
+    async fn all(&self) -> Vec<Summary> {
+        self.inbox.list(&Filter::default()).await.expect("a listing")
+    }
+
+    /// The one delivery, once it stands in this state.
+    async fn only_in(&self, state: State) -> Summary {
+        for _ in 0..10_000 {
+            let mut all = self.all().await;
+            if all.len() == 1 && all[0].state == state {
+                return all.remove(0);
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("not {state:?}: {:?}", self.all().await);
+    }
+
+    /// The one delivery, pending again after so many attempts.
+    async fn failed(&self, attempts: u32) -> Summary {
+        for _ in 0..10_000 {
+            let all = self.all().await;
+            if let [only] = &all[..]
+                && only.state == State::Pending
+                && only.history.len() == attempts as usize
+            {
+                return only.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("not failed {attempts} times: {:?}", self.all().await);
+    }
+}
+
+fn answer(status: StatusCode) -> Answer {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+#[tokio::test]
+async fn a_delivery_is_acknowledged_once_stored_and_run_as_it_came() {
+    let bench = Bench::new();
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    assert_eq!(bench.only_in(State::Pending).await.attempts, 0);
+    let worker = bench.work(async |_, request: Request<Verified>| {
+        assert_eq!(request.method(), "POST");
+        assert_eq!(request.uri(), "/hooks?a=b");
+        assert_eq!(request.headers()["content-type"], "application/json");
+        assert!(!request.headers().contains_key("x-hub-signature-256"), "signatures are not kept");
+        let delivery = request.extensions().get::<Arc<Delivery>>().expect("in the extensions");
+        assert!(Arc::ptr_eq(delivery, request.body().delivery()));
+        assert_eq!(delivery.id().map(|id| id.as_str()), Some("1"));
+        assert_eq!(delivery.event_type(), Some("push"));
+        assert_eq!(delivery.provider().name(), "github");
+        assert_eq!(&**delivery.body(), b"{}");
+        answer(StatusCode::NO_CONTENT)
+    });
+    let done = bench.only_in(State::Processed).await;
+    assert_eq!((done.attempts, done.event_type.as_deref()), (1, Some("push")), "{done:?}");
+    let report = worker.drain(Duration::from_secs(1)).await;
+    assert_eq!((report.processed, report.retried, report.dead_letters, report.unfinished), (1, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_duplicate_is_acknowledged_and_not_run_and_another_payload_is_kept_aside() {
+    let bench = Bench::new();
+    let worker = bench.work(async |_, _| answer(StatusCode::OK));
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    bench.only_in(State::Processed).await;
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    bench.only_in(State::Processed).await;
+    assert_eq!(bench.send("1", "[]").await, StatusCode::OK);
+    let states: Vec<_> = bench.all().await.iter().map(|one| one.state).collect();
+    assert_eq!(states, [State::Processed, State::Mismatch]);
+    worker.drain(Duration::from_secs(1)).await;
+    assert_eq!(bench.runs(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_an_error_and_a_panic_are_failures_and_the_last_one_makes_a_dead_letter() {
+    let bench = Bench::new();
+    let worker = bench.work(async |run, _| match run {
+        1 => answer(StatusCode::INTERNAL_SERVER_ERROR),
+        2 => Err("line one\nline two".into()),
+        _ => panic!("on purpose"),
+    });
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    for failures in 1..ATTEMPTS {
+        let due = bench.failed(failures).await.due_in.expect("waits");
+        assert!(due >= WAIT / 2 && due <= WAIT, "{due:?}");
+        bench.clock.advance(WAIT);
+    }
+    let dead = bench.only_in(State::DeadLetter).await;
+    let reasons: Vec<_> = dead.history.iter().map(|failed| &*failed.reason).collect();
+    assert_eq!(reasons, ["answered 500", r"failed: line one\nline two", "panicked"]);
+
+    assert!(bench.inbox.requeue_one(dead.id).await.expect("requeues"));
+    bench.failed(4).await;
+    assert_eq!(worker.drain(Duration::from_secs(1)).await.dead_letters, 1);
+}
+
+#[tokio::test]
+async fn the_handlers_own_wish_puts_the_next_attempt_off() {
+    let bench = Bench::new();
+    let _worker = bench.work(async |_, _| {
+        let mut busy = Response::new(Full::default());
+        *busy.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        busy.headers_mut().insert("retry-after", "3600".parse().expect("a header"));
+        Ok(busy)
+    });
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    assert_eq!(bench.failed(1).await.due_in, Some(Duration::from_secs(3600)));
+}
+
+#[tokio::test]
+async fn a_delivery_without_a_route_is_a_dead_letter_at_once() {
+    for status in [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED] {
+        let bench = Bench::new();
+        let _worker = bench.work(move |_, _| async move { answer(status) });
+        assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+        let dead = bench.only_in(State::DeadLetter).await;
+        assert_eq!(&*dead.history[0].reason, &format!("not routed: answered {}", status.as_u16()));
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_failure_is_a_failure_although_its_status_is_200() {
+    let bench = Bench::new();
+    let _worker = bench.work(async |_, _| {
+        let mut unavailable = Response::new(Full::default());
+        unavailable.headers_mut().insert("content-type", "application/grpc".parse().expect("a header"));
+        unavailable.headers_mut().insert("grpc-status", "14".parse().expect("a header"));
+        Ok(unavailable)
+    });
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    assert_eq!(&*bench.failed(1).await.history[0].reason, "answered with grpc-status 14");
+}
+
+#[tokio::test]
+async fn a_run_that_takes_too_long_fails() {
+    let bench = Bench::new();
+    let _worker = bench.work(async |_, _| std::future::pending().await);
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    bench.only_in(State::Running).await;
+    while bench.runs() == 0 {
+        tokio::task::yield_now().await;
+    }
+    bench.clock.advance(Duration::from_secs(30));
+    assert_eq!(&*bench.failed(1).await.history[0].reason, "took longer than 30s");
+}
