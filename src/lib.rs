@@ -59,6 +59,7 @@ pub mod ack;
 pub mod allowlist;
 mod attempt;
 pub mod body;
+mod circuit;
 pub mod client_ip;
 pub mod clock;
 pub mod conformance;

@@ -7,8 +7,9 @@ use std::{
     time::Duration,
 };
 
-use super::{circuit::Circuit, waiters::Waiters};
+use super::waiters::Waiters;
 use crate::{
+    circuit::Circuit,
     clock::SharedClock,
     delivery::Fingerprint,
     store::{Answer, ClaimKey, ClaimOutcome, ClaimStore, ClaimToken, Settled, StoreError, StoreFuture},

@@ -14,13 +14,13 @@ use tokio_util::task::TaskTracker;
 use tower_layer::Layer;
 
 use super::{
-    circuit::Circuit,
     guarded::Guarded,
     service::{Idempotency, Shared},
     verdict::Mode,
     waiters::{Limits, Waiters},
 };
 use crate::{
+    circuit::Circuit,
     clock::{SharedClock, SystemClock},
     defaults,
     provider::Provider,

@@ -67,7 +67,6 @@
 mod api_key;
 mod capture;
 mod catch;
-mod circuit;
 mod claimable;
 mod duplicate;
 mod first;

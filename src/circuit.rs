@@ -6,7 +6,7 @@ use crate::clock::Moment;
 
 /// After `limit` failures in a row the store rests; then one call tries it, and its success ends the rest.
 #[derive(Debug)]
-pub(super) struct Circuit {
+pub(crate) struct Circuit {
     limit: u32,
     rest: Duration,
     failures: u32,
@@ -14,12 +14,12 @@ pub(super) struct Circuit {
 }
 
 impl Circuit {
-    pub(super) const fn new(limit: u32, rest: Duration) -> Self {
+    pub(crate) const fn new(limit: u32, rest: Duration) -> Self {
         Self { limit, rest, failures: 0, open_until: Moment::from_start(Duration::ZERO) }
     }
 
     /// Lets a call through, or says for how long the store is still left alone.
-    pub(super) fn admit(&mut self, now: Moment) -> Result<(), Duration> {
+    pub(crate) fn admit(&mut self, now: Moment) -> Result<(), Duration> {
         if self.failures < self.limit {
             return Ok(());
         }
@@ -31,12 +31,12 @@ impl Circuit {
         Ok(())
     }
 
-    pub(super) const fn succeeded(&mut self) {
+    pub(crate) const fn succeeded(&mut self) {
         self.failures = 0;
     }
 
     /// Whether the store has begun to rest with this failure.
-    pub(super) fn failed(&mut self, now: Moment) -> bool {
+    pub(crate) fn failed(&mut self, now: Moment) -> bool {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= self.limit {
             self.open_until = now.after(self.rest);
