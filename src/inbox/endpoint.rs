@@ -3,8 +3,9 @@
 use std::{
     convert::Infallible,
     fmt,
-    future::Future,
+    future::{Future, ready},
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -74,7 +75,7 @@ impl InboxService {
     }
 
     /// Runs deliveries for which `key` answers the same one at a time, in order of receipt; those for which it answers
-    /// `None` are free.
+    /// `None` are free. A delivery for which it panics is answered 500, and its sender brings it again.
     #[must_use]
     pub fn ordered_by(mut self, key: impl Fn(&Delivery) -> Option<String> + Send + Sync + 'static) -> Self {
         self.order = Some(Arc::new(key));
@@ -148,10 +149,20 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
         let body: Verified<Fresh> = body.into_fresh();
-        let record = self.record(&head, body.delivery());
+        let commit = match self.inbox.commits().begin() {
+            Ok(commit) => commit,
+            Err(rejection) => return Box::pin(ready(Ok(rejection.into_response()))),
+        };
+        // Nothing of the caller's that the panic may have left half done is looked at here again.
+        let record = catch_unwind(AssertUnwindSafe(|| self.record(&head, body.delivery())));
+        let Ok(record) = record else {
+            tracing::error!(delivery = ?body.delivery(), "the closure that tells what a delivery is ordered by panicked");
+            return Box::pin(ready(Ok(Rejection::HandlerPanicked.into_response())));
+        };
         let inbox = self.inbox.clone();
-        let tasks = inbox.tasks().clone();
+        let tasks = inbox.commits().tasks.clone();
         let put = async move {
+            let _commit = commit;
             let id = record.delivery_id.clone();
             let endpoint = record.endpoint.clone();
             let outcome = inbox.put(record).await;

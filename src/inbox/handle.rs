@@ -1,21 +1,31 @@
 //! The inbox itself: a store, and how deliveries are put into it.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{EnvelopeError, InboxService, StoredHeaders, Worker, envelope::Envelope};
 #[cfg(feature = "encryption")]
 use super::{SealError, SealingKeys};
 use crate::{
+    circuit::Circuit,
     clock::{SharedClock, SystemClock},
     defaults,
     delivery::Endpoint,
+    rejection::Rejection,
     store::{
-        ClaimKey, Count, Filter, InboxStore, LeaseBatch, LeaseRequest, Put, Record, RecordId, StoreError,
-        Summary,
+        ClaimKey, Count, Filter, InboxStore, LeaseBatch, LeaseRequest, Put, Record, RecordId, RunToken,
+        Settled, Settlement, StoreError, Summary,
     },
 };
 
@@ -34,6 +44,18 @@ pub enum OpenError {
     Seal(#[from] SealError),
 }
 
+impl OpenError {
+    /// Whether no worker can ever read it, with whatever keys and in whatever version.
+    pub(super) const fn is_damage(&self) -> bool {
+        match self {
+            Self::Envelope(EnvelopeError::Version { .. }) => false,
+            Self::Envelope(EnvelopeError::Damaged { .. }) => true,
+            #[cfg(feature = "encryption")]
+            Self::Seal(error) => matches!(error, SealError::CutShort),
+        }
+    }
+}
+
 /// A durable list of accepted deliveries.
 ///
 /// Cheap to clone; clones are the same inbox. One inbox serves many endpoints, and its endpoints and its workers may
@@ -46,8 +68,43 @@ pub struct Inbox {
     sealing: Option<SealingKeys>,
     budget: Duration,
     clock: SharedClock,
-    tasks: TaskTracker,
+    commits: Arc<Commits>,
     registered: Arc<ArcSwap<Endpoints>>,
+}
+
+/// The puts of an inbox, which clones share.
+#[derive(Debug)]
+pub(super) struct Commits {
+    circuit: Mutex<Circuit>,
+    draining: AtomicBool,
+    /// One token for each put that is under way, whether its client is still there or not.
+    under_way: TaskTracker,
+    /// The tasks in which the puts go on whose client has left.
+    pub(super) tasks: TaskTracker,
+}
+
+impl Default for Commits {
+    fn default() -> Self {
+        Self {
+            circuit: Mutex::new(Circuit::new(defaults::STORE_FAILURES, defaults::STORE_REST)),
+            draining: AtomicBool::new(false),
+            under_way: TaskTracker::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+}
+
+impl Commits {
+    /// Begins a put, unless draining has begun.
+    pub(super) fn begin(&self) -> Result<TaskTrackerToken, Rejection> {
+        // Taken before the look at the flag: draining either sees this put or is seen by it.
+        let token = self.under_way.token();
+        if self.draining.load(Ordering::SeqCst) { Err(Rejection::Draining) } else { Ok(token) }
+    }
+
+    fn circuit(&self) -> MutexGuard<'_, Circuit> {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for Inbox {
@@ -71,7 +128,7 @@ impl Inbox {
             sealing: None,
             budget: defaults::STORE_BUDGET,
             clock: SystemClock::shared(),
-            tasks: TaskTracker::new(),
+            commits: Arc::default(),
             registered: Arc::default(),
         }
     }
@@ -91,7 +148,8 @@ impl Inbox {
         self
     }
 
-    /// How long a delivery may take to be stored before the sender is told to come back.
+    /// How long the store may take over one operation, before the sender is told to come back or a worker asks again;
+    /// [`defaults::STORE_BUDGET`] unless told.
     #[must_use]
     pub const fn store_budget(mut self, budget: Duration) -> Self {
         self.budget = budget;
@@ -122,6 +180,22 @@ impl Inbox {
             known.insert(endpoint.name().into(), Arc::clone(endpoint));
             known
         });
+    }
+
+    /// Refuses new deliveries from now on, on all clones, and waits for those that are being stored, those whose client
+    /// has left included. Returns how many were still being stored after `within`; whether they are is not known, and
+    /// their senders have no answer yet.
+    ///
+    /// Workers go on; they are drained by [`RunningWorker::drain`](super::RunningWorker::drain).
+    pub async fn drain(&self, within: Duration) -> usize {
+        self.commits.draining.store(true, Ordering::SeqCst);
+        self.commits.under_way.close();
+        let end = self.clock.monotonic().after(within);
+        tokio::select! {
+            biased;
+            () = self.commits.under_way.wait() => 0,
+            () = self.clock.sleep_until(end) => self.commits.under_way.len(),
+        }
     }
 
     /// How many deliveries stand where, and how old the oldest of them is.
@@ -194,8 +268,12 @@ impl Inbox {
         &self.clock
     }
 
-    pub(super) fn tasks(&self) -> &TaskTracker {
-        &self.tasks
+    pub(super) const fn commits(&self) -> &Arc<Commits> {
+        &self.commits
+    }
+
+    pub(super) const fn budget(&self) -> Duration {
+        self.budget
     }
 
     pub(super) fn stored_headers(&self) -> &StoredHeaders {
@@ -228,8 +306,42 @@ impl Inbox {
         self.within_budget(self.store.lease(request)).await
     }
 
+    pub(super) async fn extend(&self, token: RunToken, lease: Duration) -> Result<Settled, StoreError> {
+        self.within_budget(self.store.extend(token, lease)).await
+    }
+
+    pub(super) async fn settle(
+        &self,
+        token: RunToken,
+        settlement: Settlement,
+    ) -> Result<Settled, StoreError> {
+        self.within_budget(self.store.settle(token, settlement)).await
+    }
+
+    /// Stores a delivery, unless the store has failed so often that it is left alone for a while. Workers ask on: their
+    /// waits grow by themselves, and nobody waits for them.
     pub(super) async fn put(&self, record: Record) -> Result<Put, StoreError> {
-        self.within_budget(self.store.put(record)).await
+        let admitted = self.commits.circuit().admit(self.clock.monotonic());
+        if let Err(remaining) = admitted {
+            return Err(StoreError::CircuitOpen { remaining });
+        }
+        let put = self.within_budget(self.store.put(record)).await;
+        let mut circuit = self.commits.circuit();
+        match &put {
+            Err(
+                error @ (StoreError::Unavailable { .. }
+                | StoreError::Slow { .. }
+                | StoreError::Uncertain { .. }),
+            ) => {
+                if circuit.failed(self.clock.monotonic()) {
+                    tracing::error!(%error, "the inbox's store fails again and again: it is left alone for a while");
+                }
+            }
+            // A store that is full has answered.
+            _ => circuit.succeeded(),
+        }
+        drop(circuit);
+        put
     }
 
     async fn within_budget<T>(
