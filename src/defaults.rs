@@ -251,3 +251,11 @@ pub const WORKER_POLL: Duration = Duration::from_secs(1);
 
 /// How far off a handler may put a delivery by its own `Retry-After`: a day, so that a wrong header loses no more.
 pub const WORKER_LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
+
+/// The shortest lease of a worker: it is extended three times in each, and a third must be long beside the way to the
+/// store and back.
+pub const WORKER_SHORTEST_LEASE: Duration = Duration::from_millis(100);
+
+/// How long a worker rests after deliveries that it cannot read: long enough that a worker with the right keys gets to
+/// them first, short enough that it finds those behind them which it can read.
+pub const WORKER_UNREADABLE_REST: Duration = Duration::from_millis(100);

@@ -91,6 +91,15 @@ pub enum ConfigError {
         setting: &'static str,
     },
 
+    /// A lease must last for some signs of life, each with its way to the store and back.
+    #[error("a lease of {lease:?} is too short to be extended in time: choose at least {shortest:?}")]
+    LeaseTooShort {
+        /// What was given.
+        lease: Duration,
+        /// The shortest.
+        shortest: Duration,
+    },
+
     /// An acknowledgement must tell the sender that its delivery has arrived.
     #[error("{status} is not an acknowledgement: senders take 200 to 299 alone for one")]
     AcknowledgementStatus {

@@ -33,10 +33,11 @@
 //! | find the client's address and admit networks | [`client_ip`], [`allowlist`] |
 //! | limit rates | [`rate_limit`] |
 //! | run each delivery once | [`idempotency`] and [`store`] |
-//! | answer first and process afterwards | [`ack`] |
+//! | answer first and process afterwards, in this process | [`ack`] |
+//! | answer once a delivery is on disk, and process it later, here or elsewhere | [`inbox`] and [`store`] |
 //! | write refusals in a form of one's own | [`render`] and [`rejection`] |
 //! | serve without standing open for ever | [`serve`] |
-//! | write a store or a verifier | [`store::ClaimStore`], [`conformance`], [`verify::Verifier`] |
+//! | write a store or a verifier | [`store::ClaimStore`], [`store::InboxStore`], [`conformance`], [`verify::Verifier`] |
 //!
 //! # The body is the proof
 //!
@@ -77,7 +78,6 @@ pub mod rejection;
 pub mod render;
 pub mod serve;
 pub mod stack;
-pub mod statuses;
 pub mod store;
 pub mod verify;
 

@@ -3,48 +3,31 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
     },
 };
 
 use http::{Request, Response};
+use tokio::sync::OwnedSemaphorePermit;
 use tower::{BoxError, ServiceExt};
 use tower_service::Service;
 
-use super::{Inbox, request::rebuild, worker::Settings};
+use super::{
+    Inbox, OpenError,
+    hold::Hold,
+    request::rebuild,
+    running::{Stops, Tally},
+    worker::Settings,
+};
 use crate::{
-    ack::Backoff,
     attempt::{self, Attempt, Verdict},
+    clock::Moment,
     defaults,
     delivery::{Endpoint, Verified},
-    store::{Leased, RunToken, Settled, Settlement},
+    idempotency::CatchPanic,
+    store::{Leased, Record, Settlement},
 };
-
-/// What a worker has done.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    processed: AtomicU64,
-    retried: AtomicU64,
-    dead_letters: AtomicU64,
-}
-
-impl Tally {
-    pub(super) fn read(&self) -> (u64, u64, u64) {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        (read(&self.processed), read(&self.retried), read(&self.dead_letters))
-    }
-
-    fn count(&self, settlement: &Settlement) {
-        let counter = match settlement {
-            Settlement::Processed => &self.processed,
-            Settlement::Retry { .. } => &self.retried,
-            Settlement::DeadLetter { .. } => &self.dead_letters,
-            Settlement::Returned => return,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 /// What all runs of a worker share.
 pub(super) struct Run<H> {
@@ -53,6 +36,45 @@ pub(super) struct Run<H> {
     pub(super) settings: Settings,
     pub(super) named: BTreeMap<Box<str>, Arc<Endpoint>>,
     pub(super) tally: Arc<Tally>,
+    pub(super) stops: Stops,
+    pub(super) unreadable: Unreadable,
+}
+
+/// What this worker could not read.
+#[derive(Debug, Default)]
+pub(super) struct Unreadable {
+    /// Why the last delivery could not be read; `None` when it could.
+    last: Mutex<Option<OpenError>>,
+    /// Whether there has been one since this was asked.
+    new: AtomicBool,
+}
+
+impl Unreadable {
+    /// Whether there has been one since this was last asked.
+    pub(super) fn is_new(&self) -> bool {
+        self.new.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether it is told for the first time: of the many that are sealed with the same key one is enough.
+    fn note(&self, error: &OpenError) -> bool {
+        self.new.store(true, Ordering::Relaxed);
+        self.last().replace(error.clone()).as_ref() != Some(error)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<OpenError>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a run went.
+enum Ending {
+    Settle(Settlement),
+    /// It was stopped, and is not to count.
+    Cut,
+    /// The lease ended: the delivery is somebody else's.
+    Lost,
+    /// This worker cannot read it, and another one may.
+    Unreadable,
 }
 
 impl<H> Run<H> {
@@ -67,82 +89,116 @@ impl<H> Run<H> {
     fn endpoint(&self, name: &str) -> Option<Arc<Endpoint>> {
         self.named.get(name).cloned().or_else(|| self.inbox.registered().get(name).cloned())
     }
+
+    /// The request for the handler; else how the run ends without it.
+    fn read(&self, record: &Record) -> Result<Request<Verified>, Ending> {
+        match self.inbox.open(record) {
+            Ok(envelope) => {
+                self.unreadable.last().take();
+                Ok(rebuild(envelope, self.endpoint(&record.endpoint), record))
+            }
+            Err(error) if error.is_damage() => Err(Ending::Settle(dead_letter(error.to_string()))),
+            Err(error) => {
+                self.tally.unreadable();
+                if self.unreadable.note(&error) {
+                    tracing::error!(%error, ?record, "a delivery cannot be read, and is left as it is");
+                } else {
+                    tracing::debug!(%error, ?record, "a delivery cannot be read, and is left as it is");
+                }
+                Err(Ending::Unreadable)
+            }
+        }
+    }
 }
 
 impl<H, R> Run<H>
 where
-    H: Service<Request<Verified>, Response = Response<R>> + Clone + Send + 'static,
+    H: Service<Request<Verified>, Response = Response<R>> + Clone + Send + Sync + 'static,
     H::Future: Send,
     H::Error: Into<BoxError>,
 {
-    /// Runs a delivery and settles it. A lease that is lost on the way ends the run: the delivery is somebody else's.
-    pub(super) async fn one(&self, leased: Leased) {
-        let Leased { token, attempt, record, .. } = leased;
-        let endpoint = record.endpoint.clone();
-        let id = record.delivery_id.clone();
-        let settlement = if attempt > self.settings.attempts {
+    /// All that happens to a delivery that is leased.
+    pub(super) async fn task(&self, leased: Leased, since: Moment, place: OwnedSemaphorePermit) {
+        let token = leased.token;
+        let hold = Hold { inbox: &self.inbox, token, lease: self.settings.lease, since };
+        if self.stops.stop.is_cancelled() {
+            let back = hold.settle(&Settlement::Returned, &self.stops.cut);
+            let _ = self.stops.abandon.run_until_cancelled(back).await;
+            return;
+        }
+        self.tally.begun();
+        let one = CatchPanic::new(Box::pin(self.one(leased, hold)));
+        let ending = match self.stops.abandon.run_until_cancelled(one).await {
+            Some(Ok(ending)) => ending,
+            Some(Err(_)) => {
+                tracing::error!(record = %token.record, "a run panicked outside of its handler: it is left to its lease");
+                Ending::Lost
+            }
+            None => return,
+        };
+        if !matches!(ending, Ending::Cut) {
+            self.tally.ended();
+        }
+        drop(place);
+        if matches!(ending, Ending::Unreadable) {
+            let _ = self.stops.abandon.run_until_cancelled(self.leave(hold)).await;
+        }
+    }
+
+    /// Runs a delivery and settles it, but for one that cannot be read.
+    async fn one(&self, leased: Leased, hold: Hold<'_>) -> Ending {
+        let Leased { attempt, record, .. } = leased;
+        let (endpoint, id) = (record.endpoint.clone(), record.delivery_id.clone());
+        let (endpoint, id) = (&*endpoint, id.as_deref());
+        let ending = if attempt > self.settings.attempts {
             let begun = attempt - 1;
-            dead_letter(format!(
+            Ending::Settle(dead_letter(format!(
                 "begun {begun} times and never ended: each run ended its process or lost its lease"
-            ))
+            )))
         } else {
-            match self
-                .inbox
-                .open(&record)
-                .map(|envelope| rebuild(envelope, self.endpoint(&record.endpoint), &record))
-            {
-                Err(error) => dead_letter(error.to_string()),
+            match self.read(&record) {
                 Ok(request) => {
-                    let Some(made) = self.attempt(token, request).await else {
-                        tracing::warn!(
-                            endpoint = &*endpoint,
-                            id = id.as_deref(),
-                            attempt,
-                            "a run lost its lease"
-                        );
-                        return;
-                    };
-                    self.judge(&made, attempt)
+                    // Its bytes are in the request, sealed ones for a second time.
+                    drop(record);
+                    self.attempt(hold, request, attempt).await
                 }
+                Err(ending) => ending,
             }
         };
-        match &settlement {
-            Settlement::DeadLetter { reason } => {
-                tracing::error!(
-                    endpoint = &*endpoint,
-                    id = id.as_deref(),
-                    attempt,
-                    reason = &**reason,
-                    "dead letter"
-                );
+        let settlement = match &ending {
+            Ending::Settle(settlement) => settlement,
+            Ending::Cut => &Settlement::Returned,
+            Ending::Unreadable => return ending,
+            Ending::Lost => {
+                tracing::warn!(endpoint, id, attempt, "a run lost its lease, and was stopped");
+                return ending;
             }
-            other => tracing::debug!(endpoint = &*endpoint, id = id.as_deref(), attempt, ?other, "run ended"),
+        };
+        match settlement {
+            Settlement::DeadLetter { reason } => {
+                tracing::error!(endpoint, id, attempt, reason = &**reason, "dead letter");
+            }
+            other => tracing::debug!(endpoint, id, attempt, ?other, "run ended"),
         }
-        self.settle(token, settlement).await;
+        if hold.settle(settlement, &self.stops.cut).await {
+            self.tally.settled(settlement);
+        }
+        ending
     }
 
-    /// One attempt, with the lease extended while it runs; `None` when the lease is lost.
-    async fn attempt(&self, token: RunToken, request: Request<Verified>) -> Option<Attempt> {
-        let answer = self.handler.clone().oneshot(request);
+    /// One attempt, with the lease extended while it runs.
+    async fn attempt(&self, hold: Hold<'_>, request: Request<Verified>, attempt: u32) -> Ending {
+        let settings = &self.settings;
+        // In here a clone that panics is the handler's panic, too.
+        let answer = async { self.handler.clone().oneshot(request).await };
         let clock = self.inbox.shared_clock();
-        let processed = |status| self.settings.processed.contains(status);
         tokio::select! {
             biased;
-            attempt = attempt::run(answer, self.settings.attempt_limit, processed, clock) => Some(attempt),
-            () = self.heartbeat(token) => None,
-        }
-    }
-
-    /// Extends the lease three times in each, and ends only when it is lost.
-    async fn heartbeat(&self, token: RunToken) {
-        let clock = self.inbox.shared_clock();
-        loop {
-            clock.sleep_until(clock.monotonic().after(self.settings.lease / 3)).await;
-            match self.inbox.store().extend(token, self.settings.lease).await {
-                Ok(Settled::Yes) => {}
-                Ok(Settled::Stale) => return,
-                Err(error) => tracing::warn!(%error, "a delivery's lease could not be extended"),
+            made = attempt::run(answer, settings.attempt_limit, &*settings.processed, clock) => {
+                Ending::Settle(self.judge(&made, attempt))
             }
+            () = hold.keep() => Ending::Lost,
+            () = self.stops.cut.cancelled() => Ending::Cut,
         }
     }
 
@@ -158,28 +214,13 @@ where
         Settlement::Retry { after: asked.max(backoff), reason: outcome.to_string().into() }
     }
 
-    /// Settles, and tries again while the lease lasts: a run that cannot be settled is run again by somebody else.
-    async fn settle(&self, token: RunToken, settlement: Settlement) {
+    /// Gives an unreadable delivery back after half of its lease, so that this worker does not take it again at once,
+    /// and when it stops. The attempt does not count.
+    async fn leave(&self, hold: Hold<'_>) {
+        let back = hold.since.after(hold.lease / 2);
         let clock = self.inbox.shared_clock();
-        let give_up = clock.monotonic().after(self.settings.lease);
-        let mut failures = 0;
-        loop {
-            match self.inbox.store().settle(token, settlement.clone()).await {
-                Ok(Settled::Yes) => return self.tally.count(&settlement),
-                Ok(Settled::Stale) => {
-                    return tracing::warn!(record = %token.record, "a run ended after its lease, and settled nothing");
-                }
-                Err(error) => {
-                    failures += 1;
-                    tracing::warn!(%error, failures, record = %token.record, "a run could not be settled");
-                }
-            }
-            let again = clock.monotonic().after(Backoff::default().wait(failures, fastrand::f64(), None));
-            if again >= give_up {
-                return;
-            }
-            clock.sleep_until(again).await;
-        }
+        let _ = self.stops.stop.run_until_cancelled(clock.sleep_until(back)).await;
+        hold.settle(&Settlement::Returned, &self.stops.cut).await;
     }
 }
 

@@ -1,28 +1,27 @@
-//! Workers: they lease deliveries and run a handler.
+//! Workers: what they are told before they run.
 
-use std::{collections::BTreeMap, fmt, pin::pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use http::{Request, Response};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use http::{Request, Response, StatusCode};
+use tokio::sync::Semaphore;
 use tower::BoxError;
 use tower_service::Service;
 
 use super::{
     Inbox,
-    run::{Run, Tally},
+    run::{Run, Unreadable},
+    running::RunningWorker,
+    take::take,
 };
 use crate::{
     ack::Backoff,
-    clock::SharedClock,
     defaults,
     delivery::{Endpoint, Verified},
-    statuses::Statuses,
-    store::{LeaseBatch, LeaseRequest, StoreError},
+    error::ConfigError,
 };
 
 /// How a worker runs deliveries.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Settings {
     pub(super) concurrency: usize,
     pub(super) attempts: u32,
@@ -30,7 +29,20 @@ pub(super) struct Settings {
     pub(super) lease: Duration,
     pub(super) poll: Duration,
     pub(super) backoff: Backoff,
-    pub(super) processed: Statuses,
+    pub(super) processed: Arc<dyn Fn(StatusCode) -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("concurrency", &self.concurrency)
+            .field("attempts", &self.attempts)
+            .field("attempt_limit", &self.attempt_limit)
+            .field("lease", &self.lease)
+            .field("poll", &self.poll)
+            .field("backoff", &self.backoff)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Settings {
@@ -42,7 +54,7 @@ impl Default for Settings {
             lease: defaults::LEASE,
             poll: defaults::WORKER_POLL,
             backoff: Backoff::exponential(defaults::WORKER_BACKOFF_FIRST, defaults::WORKER_BACKOFF_LONGEST),
-            processed: Statuses::success(),
+            processed: Arc::new(|status: StatusCode| status.is_success()),
         }
     }
 }
@@ -76,35 +88,60 @@ impl<H> Worker<H> {
         self
     }
 
-    /// Runs at most so many deliveries at once.
-    pub fn concurrency(mut self, deliveries: usize) -> Self {
-        self.settings.concurrency = deliveries.max(1);
-        self
+    /// Runs at most so many deliveries at once; [`defaults::WORKER_CONCURRENCY`] unless told.
+    ///
+    /// # Errors
+    /// [`ConfigError::Zero`].
+    pub fn concurrency(mut self, deliveries: usize) -> Result<Self, ConfigError> {
+        not_zero("concurrency", deliveries > 0)?;
+        self.settings.concurrency = deliveries.min(Semaphore::MAX_PERMITS);
+        Ok(self)
     }
 
-    /// Gives a delivery up after so many attempts.
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.settings.attempts = attempts.max(1);
-        self
+    /// Gives a delivery up after so many attempts; [`defaults::WORKER_ATTEMPTS`] unless told.
+    ///
+    /// # Errors
+    /// [`ConfigError::Zero`].
+    pub fn attempts(mut self, attempts: u32) -> Result<Self, ConfigError> {
+        not_zero("attempts", attempts > 0)?;
+        self.settings.attempts = attempts;
+        Ok(self)
     }
 
-    /// How long one attempt may take.
-    pub fn attempt_limit(mut self, limit: Duration) -> Self {
+    /// How long one attempt may take, the handler's readiness included; [`defaults::ATTEMPT_LIMIT`] unless told.
+    ///
+    /// # Errors
+    /// [`ConfigError::Zero`].
+    pub fn attempt_limit(mut self, limit: Duration) -> Result<Self, ConfigError> {
+        not_zero("attempt_limit", !limit.is_zero())?;
         self.settings.attempt_limit = limit;
-        self
+        Ok(self)
     }
 
-    /// How long a delivery stays this worker's without a sign of life. It extends the lease while the handler runs, so
-    /// the lease bounds only how long a delivery waits after a crash.
-    pub fn lease(mut self, lease: Duration) -> Self {
+    /// How long a delivery stays this worker's without a sign of life; [`defaults::LEASE`] unless told. The lease is
+    /// extended while the handler runs, so it bounds only how long a delivery waits after a crash. A handler whose
+    /// lease has ended all the same, because the store could not be reached for so long, is stopped.
+    ///
+    /// # Errors
+    /// [`ConfigError::LeaseTooShort`] when it is shorter than [`defaults::WORKER_SHORTEST_LEASE`].
+    pub fn lease(mut self, lease: Duration) -> Result<Self, ConfigError> {
+        let shortest = defaults::WORKER_SHORTEST_LEASE;
+        if lease < shortest {
+            return Err(ConfigError::LeaseTooShort { lease, shortest });
+        }
         self.settings.lease = lease;
-        self
+        Ok(self)
     }
 
-    /// How long an idle worker waits before it looks again, where no hint wakes it.
-    pub fn poll_every(mut self, interval: Duration) -> Self {
+    /// How long an idle worker waits before it looks again, where no hint wakes it; [`defaults::WORKER_POLL`] unless
+    /// told.
+    ///
+    /// # Errors
+    /// [`ConfigError::Zero`].
+    pub fn poll_every(mut self, interval: Duration) -> Result<Self, ConfigError> {
+        not_zero("poll_every", !interval.is_zero())?;
         self.settings.poll = interval;
-        self
+        Ok(self)
     }
 
     /// How long a failed delivery waits; a handler's own `Retry-After` counts where it is longer.
@@ -113,13 +150,19 @@ impl<H> Worker<H> {
         self
     }
 
-    /// Which statuses of the handler mean that a delivery is processed; 2xx by default.
-    pub fn processed(mut self, statuses: Statuses) -> Self {
-        self.settings.processed = statuses;
+    /// Which answers of the handler mean that the delivery is processed; 2xx by default.
+    pub fn processed_statuses(
+        mut self,
+        processed: impl Fn(StatusCode) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.processed = Arc::new(processed);
         self
     }
 
     /// Starts the worker on the current Tokio runtime.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
     pub fn spawn<R>(self) -> RunningWorker
     where
         H: Service<Request<Verified>, Response = Response<R>> + Clone + Send + Sync + 'static,
@@ -127,165 +170,24 @@ impl<H> Worker<H> {
         H::Error: Into<BoxError>,
         R: Send + 'static,
     {
-        let running = RunningWorker {
-            stop: CancellationToken::new(),
-            cut: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            tally: Arc::new(Tally::default()),
-            clock: self.inbox.shared_clock().clone(),
-        };
+        let running = RunningWorker::new(&self.inbox);
         let run = Arc::new(Run {
             inbox: self.inbox,
             handler: self.handler,
             settings: self.settings,
             named: self.named,
             tally: Arc::clone(&running.tally),
+            stops: running.stops.clone(),
+            unreadable: Unreadable::default(),
         });
-        let (stop, cut, tasks) = (running.stop.clone(), running.cut.clone(), running.tasks.clone());
-        running.tasks.spawn(async move { take(run, stop, cut, tasks).await });
+        let (stops, tasks) = (running.stops.clone(), running.tasks.clone());
+        running.tasks.spawn(async move {
+            let _ = stops.abandon.run_until_cancelled(take(run, tasks)).await;
+        });
         running
     }
 }
 
-/// A worker that runs. Dropping it stops nothing: call [`drain`](Self::drain) before the process ends.
-#[derive(Debug)]
-pub struct RunningWorker {
-    stop: CancellationToken,
-    cut: CancellationToken,
-    tasks: TaskTracker,
-    tally: Arc<Tally>,
-    clock: SharedClock,
-}
-
-/// What a worker has done.
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorkerReport {
-    /// Deliveries settled as processed.
-    pub processed: u64,
-    /// Attempts that failed and are to be repeated.
-    pub retried: u64,
-    /// Deliveries given up as dead letters.
-    pub dead_letters: u64,
-    /// Runs that had not ended at the deadline. Their leases end, and another worker takes them: nothing is lost.
-    pub unfinished: usize,
-}
-
-impl RunningWorker {
-    /// Takes no more deliveries, and waits until what runs is settled or `deadline` has passed.
-    pub async fn drain(self, deadline: Duration) -> WorkerReport {
-        self.stop.cancel();
-        self.tasks.close();
-        let end = self.clock.monotonic().after(deadline);
-        tokio::select! {
-            biased;
-            () = self.tasks.wait() => {}
-            () = self.clock.sleep_until(end) => {}
-        }
-        let unfinished = self.tasks.len();
-        self.cut.cancel();
-        self.report(unfinished)
-    }
-
-    /// Stops at once, in the middle of what runs. Its leases end, and another worker takes it: nothing is lost.
-    pub fn stop_now(&self) {
-        self.stop.cancel();
-        self.cut.cancel();
-    }
-
-    /// What it has done so far.
-    pub fn so_far(&self) -> WorkerReport {
-        self.report(self.tasks.len().saturating_sub(1))
-    }
-
-    fn report(&self, unfinished: usize) -> WorkerReport {
-        let (processed, retried, dead_letters) = self.tally.read();
-        WorkerReport { processed, retried, dead_letters, unfinished }
-    }
-}
-
-/// Leases deliveries while there is room for them, until told to stop.
-async fn take<H, R>(run: Arc<Run<H>>, stop: CancellationToken, cut: CancellationToken, tasks: TaskTracker)
-where
-    H: Service<Request<Verified>, Response = Response<R>> + Clone + Send + Sync + 'static,
-    H::Future: Send,
-    H::Error: Into<BoxError>,
-    R: Send + 'static,
-{
-    let places = Arc::new(Semaphore::new(run.settings.concurrency));
-    let mut failures = 0;
-    while let Some(mut reserved) = stop.run_until_cancelled(reserve(&places)).await {
-        let endpoints = run.endpoints();
-        // A hint that comes between a lease and the wait for it must not be missed.
-        let hint = run.inbox.store().hint();
-        let request =
-            LeaseRequest { endpoints: &endpoints, limit: reserved.len(), lease: run.settings.lease };
-        let leased =
-            if endpoints.is_empty() { Ok(LeaseBatch::default()) } else { run.inbox.lease(request).await };
-        let wait = match leased {
-            Ok(batch) => {
-                failures = 0;
-                let idle = batch.deliveries.is_empty();
-                for delivery in batch.deliveries {
-                    // A store that returns more than it was asked for waits here for a place.
-                    let place = match reserved.pop() {
-                        Some(place) => place,
-                        None => match Arc::clone(&places).acquire_owned().await {
-                            Ok(place) => place,
-                            Err(_) => return,
-                        },
-                    };
-                    let (run, cut) = (Arc::clone(&run), cut.clone());
-                    tasks.spawn(async move {
-                        let _ = cut.run_until_cancelled(run.one(delivery)).await;
-                        drop(place);
-                    });
-                }
-                idle.then(|| batch.next_due.map_or(run.settings.poll, |due| due.min(run.settings.poll)))
-            }
-            Err(error) => {
-                failures += 1;
-                tracing::warn!(%error, failures, "a worker cannot lease deliveries");
-                Some(Backoff::default().wait(failures, fastrand::f64(), None))
-            }
-        };
-        drop(reserved);
-        if let Some(wait) = wait {
-            let clock = run.inbox.shared_clock();
-            let hint = pin!(hint);
-            stop.run_until_cancelled(pause(clock, wait, hint, failures > 0)).await;
-        }
-    }
-}
-
-/// Waits for a place, and takes whatever else is free with it.
-async fn reserve(places: &Arc<Semaphore>) -> Vec<OwnedSemaphorePermit> {
-    let mut reserved = Vec::new();
-    if let Ok(first) = Arc::clone(places).acquire_owned().await {
-        reserved.push(first);
-    }
-    while reserved.len() < defaults::WORKER_BATCH {
-        match Arc::clone(places).try_acquire_owned() {
-            Ok(place) => reserved.push(place),
-            Err(_) => break,
-        }
-    }
-    reserved
-}
-
-/// Waits, and no longer than until a hint comes; while the store fails its hints are not asked for.
-async fn pause<F>(clock: &SharedClock, wait: Duration, hint: std::pin::Pin<&mut F>, deaf: bool)
-where
-    F: Future<Output = Result<(), StoreError>>,
-{
-    let wake = clock.sleep_until(clock.monotonic().after(wait));
-    if deaf {
-        return wake.await;
-    }
-    tokio::select! {
-        () = wake => {}
-        hinted = hint => if hinted.is_err() {
-            clock.sleep_until(clock.monotonic().after(wait)).await;
-        }
-    }
+fn not_zero(setting: &'static str, holds: bool) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::Zero { setting }) }
 }

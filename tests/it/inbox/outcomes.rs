@@ -1,113 +1,12 @@
-//! The inbox through its public API: what the sender gets, and what a worker does afterwards.
+//! What a worker makes of how a run went.
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use tower::{BoxError, Layer, ServiceExt, service_fn};
-use tower_webhook::{
-    Delivery, Endpoint, Verified,
-    ack::Backoff,
-    clock::ManualClock,
-    inbox::{Inbox, RunningWorker},
-    provider,
-    store::{Filter, MemoryInbox, State, Summary},
-    verify::{KeyRing, VerifyLayer},
-};
+use tower_webhook::{Delivery, Verified, store::State};
 
-use crate::support::github;
-
-const WAIT: Duration = Duration::from_secs(5);
-const ATTEMPTS: u32 = 3;
-const LEASE: Duration = Duration::from_secs(60);
-
-type Answer = Result<Response<Full<bytes::Bytes>>, BoxError>;
-
-struct Bench {
-    clock: ManualClock,
-    inbox: Inbox,
-    runs: Arc<AtomicU32>,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let clock = ManualClock::at(SystemTime::now());
-        let store = MemoryInbox::default().clock(Arc::new(clock.clone()));
-        let inbox = Inbox::new(store).clock(Arc::new(clock.clone()));
-        Self { clock, inbox, runs: Arc::default() }
-    }
-
-    async fn send(&self, id: &str, body: &'static str) -> StatusCode {
-        let layer = VerifyLayer::new(provider::GITHUB, KeyRing::new(github::secret())).expect("fits");
-        let stack = layer.layer(self.inbox.service());
-        stack.oneshot(github::delivery("/hooks?a=b", id, body)).await.expect("infallible").status()
-    }
-
-    /// A worker whose handler answers its nth run, counted from 1, as `answer` says.
-    fn work<F, Fut>(&self, answer: F) -> RunningWorker
-    where
-        F: Fn(u32, Request<Verified>) -> Fut + Clone + Send + Sync + 'static,
-        Fut: Future<Output = Answer> + Send + 'static,
-    {
-        let runs = Arc::clone(&self.runs);
-        let handler = service_fn(move |request| answer(runs.fetch_add(1, Ordering::SeqCst) + 1, request));
-        self.inbox
-            .worker(handler)
-            .endpoint(Endpoint::new("github", provider::GITHUB))
-            .attempts(ATTEMPTS)
-            .lease(LEASE)
-            .backoff(Backoff::exponential(WAIT, WAIT))
-            .spawn()
-    }
-
-    fn runs(&self) -> u32 {
-        self.runs.load(Ordering::SeqCst)
-    }
-
-    async fn all(&self) -> Vec<Summary> {
-        self.inbox.list(&Filter::default()).await.expect("a listing")
-    }
-
-    /// The one delivery, once it stands in this state.
-    async fn only_in(&self, state: State) -> Summary {
-        for _ in 0..10_000 {
-            let mut all = self.all().await;
-            if all.len() == 1 && all[0].state == state {
-                return all.remove(0);
-            }
-            tokio::task::yield_now().await;
-        }
-        panic!("not {state:?}: {:?}", self.all().await);
-    }
-
-    /// The one delivery, pending again after so many attempts.
-    async fn failed(&self, attempts: u32) -> Summary {
-        for _ in 0..10_000 {
-            let all = self.all().await;
-            if let [only] = &all[..]
-                && only.state == State::Pending
-                && only.history.len() == attempts as usize
-            {
-                return only.clone();
-            }
-            tokio::task::yield_now().await;
-        }
-        panic!("not failed {attempts} times: {:?}", self.all().await);
-    }
-}
-
-fn answer(status: StatusCode) -> Answer {
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
-    Ok(response)
-}
+use super::{ATTEMPTS, Bench, SECOND, WAIT, answer};
 
 #[tokio::test]
 async fn a_delivery_is_acknowledged_once_stored_and_run_as_it_came() {
@@ -160,7 +59,7 @@ async fn an_answer_an_error_and_a_panic_are_failures_and_the_last_one_makes_a_de
     for failures in 1..ATTEMPTS {
         let due = bench.failed(failures).await.due_in.expect("waits");
         assert!(due >= WAIT / 2 && due <= WAIT, "{due:?}");
-        bench.clock.advance(WAIT);
+        bench.pass(WAIT).await;
     }
     let dead = bench.only_in(State::DeadLetter).await;
     let reasons: Vec<_> = dead.history.iter().map(|failed| &*failed.reason).collect();
@@ -217,6 +116,37 @@ async fn a_run_that_takes_too_long_fails() {
     while bench.runs() == 0 {
         tokio::task::yield_now().await;
     }
-    bench.clock.advance(Duration::from_secs(30));
+    bench.pass(Duration::from_secs(30)).await;
     assert_eq!(&*bench.failed(1).await.history[0].reason, "took longer than 30s");
+}
+
+#[tokio::test]
+async fn a_requeued_dead_letter_runs_again_from_its_first_attempt() {
+    let bench = Bench::new();
+    let worker =
+        bench.work(async |run, _| answer(if run == 1 { StatusCode::NOT_FOUND } else { StatusCode::OK }));
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    let dead = bench.only_in(State::DeadLetter).await;
+    assert!(bench.inbox.requeue_one(dead.id).await.expect("requeues"));
+    let done = bench.only_in(State::Processed).await;
+    assert_eq!((done.attempts, done.history.len()), (1, 1), "{done:?}");
+    assert!(!bench.inbox.requeue_one(dead.id).await.expect("answers"), "it is no dead letter any more");
+    let report = worker.drain(SECOND).await;
+    assert_eq!((report.processed, report.dead_letters, report.unfinished), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn other_statuses_can_mean_processed_and_the_callers_rule_may_panic() {
+    let bench = Bench::new();
+    let _worker = bench
+        .worker(async |run, _| answer(if run == 1 { StatusCode::OK } else { StatusCode::CONFLICT }))
+        .processed_statuses(|status| {
+            assert_ne!(status, StatusCode::OK, "on purpose");
+            status == StatusCode::CONFLICT
+        })
+        .spawn();
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    assert_eq!(&*bench.failed(1).await.history[0].reason, "panicked");
+    bench.pass(WAIT).await;
+    bench.only_in(State::Processed).await;
 }

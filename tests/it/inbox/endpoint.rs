@@ -1,0 +1,77 @@
+//! What the sender is told.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{StatusCode, header};
+use tower_webhook::{Delivery, Rejection, store::State};
+
+use super::{
+    Bench, SECOND,
+    faulty::{Call, Fault},
+    send, until,
+};
+
+#[tokio::test]
+async fn a_closure_for_the_order_that_panics_costs_a_500_and_the_retry_is_stored() {
+    let bench = Bench::new();
+    let broken = Arc::new(AtomicBool::new(true));
+    let breaks = Arc::clone(&broken);
+    let service = bench.inbox.service().ordered_by(move |_: &Delivery| {
+        assert!(!breaks.load(Ordering::SeqCst), "on purpose");
+        Some("key".into())
+    });
+    let refused = send(service.clone(), "1", "{}").await;
+    assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(bench.all().await.is_empty());
+    broken.store(false, Ordering::SeqCst);
+    assert_eq!(send(service, "1", "{}").await.status(), StatusCode::OK);
+    assert_eq!(bench.only().await.order_key.as_deref(), Some("key"));
+    assert_eq!(bench.inbox.drain(SECOND).await, 0, "the refused one is not waited for");
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_or_slow_costs_a_503_and_a_time_to_come_back() {
+    let bench = Bench::new();
+    bench.store.fail(Call::Put, Fault::Refuses);
+    let refused = send(bench.inbox.service(), "1", "{}").await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refused.extensions().get(), Some(&Rejection::StoreUnavailable));
+    assert!(refused.headers().contains_key(header::RETRY_AFTER));
+
+    bench.store.fail(Call::Put, Fault::Hangs);
+    let service = bench.inbox.service();
+    let waiting = tokio::spawn(async move { send(service, "1", "{}").await });
+    until("it is asked", || bench.store.calls(Call::Put) == 2).await;
+    bench.pass(Duration::from_secs(3)).await;
+    let refused = waiting.await.expect("no panic");
+    assert_eq!(refused.headers()[header::RETRY_AFTER], "10");
+    assert!(matches!(refused.extensions().get(), Some(Rejection::StoreSlow { .. })));
+}
+
+#[tokio::test]
+async fn a_store_that_fails_again_and_again_is_left_alone_for_a_while() {
+    let bench = Bench::new();
+    bench.store.fail(Call::Put, Fault::Refuses);
+    for _ in 0..5 {
+        assert_eq!(bench.send("1", "{}").await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    bench.store.mend();
+    let refused = send(bench.inbox.service(), "1", "{}").await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        refused.extensions().get(),
+        Some(&Rejection::CircuitOpen { remaining: Duration::from_secs(10) })
+    );
+    assert_eq!(refused.headers()[header::RETRY_AFTER], "10");
+    assert_eq!(bench.store.calls(Call::Put), 5, "it is not asked");
+    bench.pass(Duration::from_secs(10)).await;
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    assert_eq!(bench.send("2", "{}").await, StatusCode::OK);
+    assert!(bench.all().await.iter().all(|one| one.state == State::Pending));
+}
