@@ -2,11 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use tower_webhook::{Delivery, Verified, store::State};
+use tower_webhook::{
+    Delivery, Verified,
+    delivery::Fingerprint,
+    store::{ClaimKey, InboxStore, Put, Record, State},
+};
 
-use super::{ATTEMPTS, Bench, SECOND, WAIT, answer};
+use super::{ATTEMPTS, Bench, LEASE, SECOND, WAIT, answer, until};
 
 #[tokio::test]
 async fn a_delivery_is_acknowledged_once_stored_and_run_as_it_came() {
@@ -149,4 +154,43 @@ async fn other_statuses_can_mean_processed_and_the_callers_rule_may_panic() {
     assert_eq!(&*bench.failed(1).await.history[0].reason, "panicked");
     bench.pass(WAIT).await;
     bench.only_in(State::Processed).await;
+}
+
+#[tokio::test]
+async fn a_delivery_that_a_later_version_stored_is_left_to_a_later_version() {
+    let bench = Bench::new();
+    let record = Record {
+        key: ClaimKey::of(&[b"later"]),
+        fingerprint: Fingerprint::of(b"{}"),
+        endpoint: "github".into(),
+        delivery_id: Some("1".into()),
+        event_type: None,
+        order_key: None,
+        block: Bytes::from_static(&[9, 0, 0, 0, 0]),
+    };
+    assert_eq!(bench.store.put(record).await, Ok(Put::Stored));
+    let worker = bench.work(async |_, _| answer(StatusCode::OK));
+    until("it could not be read", || worker.so_far().unreadable == 1).await;
+    let report = worker.drain(SECOND).await;
+    assert_eq!((report.dead_letters, report.unfinished), (0, 0));
+    let left = bench.only().await;
+    assert_eq!((left.state, left.attempts, left.history.len(), bench.runs()), (State::Pending, 0, 0, 0));
+}
+
+/// As an abort of the process does, `stop_now` settles nothing.
+#[tokio::test]
+async fn a_delivery_that_ends_its_process_at_each_attempt_is_a_dead_letter_in_the_end() {
+    let bench = Bench::new();
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    for attempt in 1..=ATTEMPTS {
+        let worker = bench.work(async |_, _| std::future::pending().await);
+        until("it runs", || bench.runs() == attempt).await;
+        worker.stop_now();
+        bench.pass(LEASE).await;
+    }
+    let worker = bench.work(async |_, _| answer(StatusCode::OK));
+    let dead = bench.only_in(State::DeadLetter).await;
+    let reason = "begun 3 times and never ended: each run ended its process or lost its lease";
+    assert_eq!(&*dead.history[0].reason, reason);
+    assert_eq!((bench.runs(), worker.drain(SECOND).await.dead_letters), (ATTEMPTS, 1));
 }
