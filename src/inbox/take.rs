@@ -72,6 +72,10 @@ where
     H::Error: Into<BoxError>,
     R: Send + 'static,
 {
+    // It would win every race for what it cannot run.
+    if run.unreadable.is_new() {
+        return Ok(Next::Rest(defaults::WORKER_UNREADABLE_REST));
+    }
     let endpoints = run.endpoints();
     let request = LeaseRequest { endpoints: &endpoints, limit: reserved.len(), lease: run.settings.lease };
     // Ours ends before the store's, which counts from later.
@@ -90,9 +94,7 @@ where
         let run = Arc::clone(run);
         tasks.spawn(async move { run.task(leased, since, place).await });
     }
-    Ok(if run.unreadable.is_new() {
-        Next::Rest(defaults::WORKER_UNREADABLE_REST)
-    } else if idle {
+    Ok(if idle {
         Next::Hint(batch.next_due.map_or(run.settings.poll, |due| due.min(run.settings.poll)))
     } else {
         Next::AtOnce
