@@ -1,6 +1,12 @@
 //! When a failing store is left alone: a rule without a clock of its own.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use crate::clock::Moment;
 
@@ -42,6 +48,49 @@ impl Circuit {
             self.open_until = now.after(self.rest);
         }
         self.failures == self.limit
+    }
+}
+
+/// A circuit that many calls look at. While the store does not fail, none of them takes its lock or reads the clock.
+#[derive(Debug)]
+pub(super) struct SharedCircuit {
+    is_failing: AtomicBool,
+    circuit: Mutex<Circuit>,
+}
+
+impl SharedCircuit {
+    pub(super) const fn new(circuit: Circuit) -> Self {
+        Self { is_failing: AtomicBool::new(false), circuit: Mutex::new(circuit) }
+    }
+
+    /// Whether the last call failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Acquire)
+    }
+
+    pub(super) fn admit(&self, now: impl FnOnce() -> Moment) -> Result<(), Duration> {
+        if !self.is_failing() {
+            return Ok(());
+        }
+        self.locked().admit(now())
+    }
+
+    pub(super) fn succeeded(&self) {
+        if self.is_failing() {
+            let mut circuit = self.locked();
+            circuit.succeeded();
+            self.is_failing.store(false, Ordering::Release);
+        }
+    }
+
+    pub(super) fn failed(&self, now: Moment) -> bool {
+        let mut circuit = self.locked();
+        self.is_failing.store(true, Ordering::Release);
+        circuit.failed(now)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Circuit> {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

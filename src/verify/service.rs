@@ -65,10 +65,11 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let inner = self.inner.clone();
         let settings = Arc::clone(&self.settings);
+        // Taken apart out here: what is moved within the block takes its place in the future twice.
+        let (mut head, body) = request.into_parts();
         Box::pin(async move {
-            let (mut head, body) = request.into_parts();
             let delivery = match settings.receive(&head, body).await {
-                Ok(delivery) => Arc::new(delivery),
+                Ok(delivery) => delivery,
                 Err(rejection) => return Ok(rejection.into_response()),
             };
             let span = span(&delivery);
@@ -107,7 +108,7 @@ fn span(delivery: &Delivery) -> tracing::Span {
 impl Settings {
     /// Reads and judges a request. One that is refused is read to its end, within bounds, so that its sender has written
     /// all of it and reads the answer.
-    async fn receive<B: Unverified>(&self, head: &Parts, body: B) -> Result<Delivery, Rejection> {
+    async fn receive<B: Unverified>(&self, head: &Parts, body: B) -> Result<Arc<Delivery>, Rejection> {
         let mut body = pin!(body);
         let received = self.read(head, body.as_mut()).await;
         let Err(rejection) = &received else { return received };
@@ -119,7 +120,7 @@ impl Settings {
         received
     }
 
-    async fn read<B: Unverified>(&self, head: &Parts, body: Pin<&mut B>) -> Result<Delivery, Rejection> {
+    async fn read<B: Unverified>(&self, head: &Parts, body: Pin<&mut B>) -> Result<Arc<Delivery>, Rejection> {
         self.look_behind(head)?;
         // A body that something has wrapped may not know its length any more.
         self.look(head, body.size_hint().lower().max(content_length(head)))?;
@@ -134,7 +135,7 @@ impl Settings {
         received.tenant = tenant.as_ref();
         let verdict =
             self.verifier.verify(received, prepared).await.map_err(|rejection| self.doubt(rejection))?;
-        Ok(Delivery {
+        Ok(Arc::new(Delivery {
             endpoint: Arc::clone(&self.endpoint),
             tenant,
             id: verdict.id,
@@ -144,8 +145,8 @@ impl Settings {
             key_id: verdict.key_id,
             client_ip: client_ip::of(&head.extensions).ok(),
             body,
-            permit: Some(Box::new(share)),
-        })
+            share: Some(share),
+        }))
     }
 
     /// Refuses a request that a stack of this endpoint has let pass before. A framework that erases bodies between two
