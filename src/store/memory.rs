@@ -2,6 +2,7 @@
 
 mod index;
 mod shard;
+mod slots;
 
 use std::{
     fmt,
