@@ -28,10 +28,13 @@ use tokio::{
     time::timeout,
 };
 use tower::service_fn;
-use tower_webhook::{
-    client_ip,
-    serve::{Drained, Server},
-};
+use tower_webhook::serve::{Drained, Server};
+
+/// Where the server puts the address of a peer.
+#[cfg(feature = "axum")]
+type PeerInfo = axum::extract::ConnectInfo<SocketAddr>;
+#[cfg(not(feature = "axum"))]
+type PeerInfo = tower_webhook::client_ip::PeerAddr;
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,7 +62,7 @@ impl Running {
             async move {
                 count.fetch_add(1, Ordering::SeqCst);
                 let _permit = door.acquire().await.expect("never closed");
-                let peer = client_ip::of(request.extensions()).ok();
+                let peer = request.extensions().get::<PeerInfo>().map(|peer| peer.0);
                 let told = format!("{:?} {peer:?}", request.version());
                 Ok::<_, Infallible>(Response::new(Full::from(told)))
             }
@@ -232,7 +235,7 @@ async fn an_http2_peer_that_does_not_let_itself_be_ended_is_cut_off() {
     assert_at(2 * SHORT, taken, "in vain");
     assert_eq!(server.started.load(Ordering::SeqCst), 1);
     let text = String::from_utf8_lossy(&said);
-    assert!(text.contains("HTTP/2.0 Some(127.0.0.1)"), "{text:?}");
+    assert!(text.contains("HTTP/2.0 Some(127.0.0.1:"), "{text:?}");
 }
 
 #[tokio::test]
@@ -341,7 +344,7 @@ async fn http2_is_spoken_with_prior_knowledge_and_drained_too() {
     let answer = within(client.get(uri.clone())).await.unwrap();
     assert_eq!((answer.status(), answer.version()), (StatusCode::OK, Version::HTTP_2));
     let told = answer.into_body().collect().await.unwrap().to_bytes();
-    assert!(told.starts_with(b"HTTP/2.0 Some(127.0.0.1)"), "{told:?}");
+    assert!(told.starts_with(b"HTTP/2.0 Some(127.0.0.1:"), "{told:?}");
 
     server.close_the_door();
     let running = tokio::spawn(client.get(uri));
