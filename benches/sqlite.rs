@@ -75,7 +75,7 @@ mod measured {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         Record {
             key: ClaimKey::of(&[&number.to_be_bytes()]),
-            fingerprint: Fingerprint::from_bytes([7; 32]),
+            fingerprint: Fingerprint::from_bytes([7; 16]),
             endpoint: "github".into(),
             delivery_id: Some(number.to_string().into()),
             event_type: Some("push".into()),

@@ -1,8 +1,14 @@
 //! When a failing store is left alone: a rule without a clock of its own.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use crate::clock::Moment;
+use crate::{clock::Moment, store::StoreError};
 
 /// After `limit` failures in a row the store rests; then one call tries it, and its success ends the rest.
 #[derive(Debug)]
@@ -42,6 +48,65 @@ impl Circuit {
             self.open_until = now.after(self.rest);
         }
         self.failures == self.limit
+    }
+}
+
+/// A circuit that many calls look at. While the store does not fail, none of them takes its lock or reads the clock.
+#[derive(Debug)]
+pub(crate) struct SharedCircuit {
+    is_failing: AtomicBool,
+    circuit: Mutex<Circuit>,
+}
+
+impl SharedCircuit {
+    pub(crate) const fn new(circuit: Circuit) -> Self {
+        Self { is_failing: AtomicBool::new(false), circuit: Mutex::new(circuit) }
+    }
+
+    /// Whether the last call failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn admit(&self, now: impl FnOnce() -> Moment) -> Result<(), Duration> {
+        if !self.is_failing() {
+            return Ok(());
+        }
+        self.locked().admit(now())
+    }
+
+    /// Counts how a call ended. A store that is full has answered.
+    pub(crate) fn record<T>(&self, answer: &Result<T, StoreError>, now: impl FnOnce() -> Moment) {
+        match answer {
+            Err(
+                error @ (StoreError::Unavailable { .. }
+                | StoreError::Slow { .. }
+                | StoreError::Uncertain { .. }),
+            ) => {
+                if self.failed(now()) {
+                    tracing::error!(%error, "the store fails again and again: it is left alone for a while");
+                }
+            }
+            _ => self.succeeded(),
+        }
+    }
+
+    fn succeeded(&self) {
+        if self.is_failing() {
+            let mut circuit = self.locked();
+            circuit.succeeded();
+            self.is_failing.store(false, Ordering::Release);
+        }
+    }
+
+    fn failed(&self, now: Moment) -> bool {
+        let mut circuit = self.locked();
+        self.is_failing.store(true, Ordering::Release);
+        circuit.failed(now)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Circuit> {
+        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -58,7 +58,7 @@ impl<G> GateLayer<G> {
     }
 
     /// The check.
-    pub fn gate(&self) -> &Arc<G> {
+    pub const fn gate(&self) -> &Arc<G> {
         &self.gate
     }
 }

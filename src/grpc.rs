@@ -1,7 +1,7 @@
 //! gRPC: what of it can be a webhook, and how a refusal is told in it.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 
 use crate::{
     body::ResponseBody,
@@ -14,7 +14,7 @@ use crate::{
 const FRAME_HEAD: usize = 5;
 
 const GRPC: &str = "application/grpc";
-const STATUS: &str = "grpc-status";
+static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Whether a request is gRPC, by its content type.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
@@ -30,7 +30,7 @@ pub(crate) const EMPTY_MESSAGE: &[u8] = &[0; FRAME_HEAD];
 /// A successful gRPC answer of these framed bytes.
 pub(crate) fn answer<R>(framed: Bytes) -> Response<ResponseBody<R>> {
     let mut trailers = HeaderMap::new();
-    trailers.insert(STATUS, HeaderValue::from_static("0"));
+    trailers.insert(&STATUS, HeaderValue::from_static("0"));
     let mut response = Response::new(ResponseBody::with_trailers(framed, trailers));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(GRPC));
     response
@@ -38,17 +38,16 @@ pub(crate) fn answer<R>(framed: Bytes) -> Response<ResponseBody<R>> {
 
 /// Whether a request's head announces what no webhook can be: a compressed message could be any size.
 pub(crate) fn check_head(headers: &HeaderMap) -> Result<(), Rejection> {
-    match headers.get("grpc-encoding") {
-        Some(coding) if is_grpc(headers) && coding != "identity" => {
-            Err(Rejection::GrpcUnsupported { fault: "a compressed message" })
-        }
-        _ => Ok(()),
+    let is_compressed = || headers.get("grpc-encoding").is_some_and(|coding| coding != "identity");
+    if is_grpc(headers) && is_compressed() {
+        return Err(Rejection::GrpcUnsupported { fault: "a compressed message" });
     }
+    Ok(())
 }
 
 /// The `grpc-status` in these headers or trailers, where there is one.
 pub(crate) fn status(fields: &HeaderMap) -> Option<u32> {
-    fields.get(STATUS)?.to_str().ok()?.parse().ok()
+    fields.get(&STATUS)?.to_str().ok()?.parse().ok()
 }
 
 /// Lets gRPC requests pass that are one plain unary message, and every request that is not gRPC.

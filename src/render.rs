@@ -127,8 +127,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        // Only a closure is told the target, and few stacks have one.
+        let uri = self.layer.custom.as_ref().map(|_| request.uri().clone());
         let grpc = is_grpc(request.headers());
-        let refused = Refused { method: request.method().clone(), uri: request.uri().clone(), grpc };
+        let refused = Refused { method: request.method().clone(), uri: uri.unwrap_or_default(), grpc };
         RenderFuture { answer: self.inner.call(request), layer: self.layer.clone(), refused }
     }
 }

@@ -30,8 +30,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::BoxError;
 use tower_service::Service;
 
-use crate::{client_ip::PeerAddr, defaults};
+use crate::defaults;
+
+#[cfg(not(feature = "axum"))]
+use crate::client_ip::PeerAddr as PeerInfo;
 use activity::{Activity, AnswerBody, Answering, Next, Watch};
+/// One extension and not two: each costs a request an allocation.
+#[cfg(feature = "axum")]
+use axum::extract::ConnectInfo as PeerInfo;
 
 /// Serves a tower service over HTTP/1 and HTTP/2, and stands open for nobody.
 #[derive(Debug, Clone)]
@@ -120,8 +126,8 @@ impl Server {
 
     /// Accepts connections until `shutdown` ends, then lets what is in flight finish, until the drain deadline.
     ///
-    /// Each request has the peer's address in its extensions, as [`PeerAddr`] and, with the feature `axum`, as axum's
-    /// `ConnectInfo`.
+    /// Each request has the peer's address in its extensions, as axum's `ConnectInfo` where the feature `axum` is on and
+    /// as [`PeerAddr`](crate::client_ip::PeerAddr) otherwise; [`client_ip`](crate::client_ip) reads both.
     ///
     /// # Errors
     ///
@@ -277,9 +283,7 @@ where
 
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         let in_flight = self.activity.begin();
-        request.extensions_mut().insert(PeerAddr(self.peer));
-        #[cfg(feature = "axum")]
-        request.extensions_mut().insert(axum::extract::ConnectInfo(self.peer));
+        request.extensions_mut().insert(PeerInfo(self.peer));
         Answering::new(self.inner.call(request), in_flight)
     }
 }

@@ -73,7 +73,9 @@ fn app() -> Result<Router, Box<dyn Error + Send + Sync>> {
         )
         .route("/verify", post(handler).layer(VerifyLayer::new(provider::GITHUB, keys)?))
         .route("/stack", post(handler).layer(stack()?.build()?))
-        .route("/ack", post(handler).layer(acknowledging()?)))
+        .route("/ack", post(handler).layer(acknowledging()?))
+        // Puts the layers on once, and not for each request.
+        .with_state(()))
 }
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {

@@ -55,14 +55,14 @@ where
     S::Future: Send,
     S::Error: Into<BoxError>,
 {
-    pub(super) async fn run(mut self, claim: Option<Claim>) {
+    pub(super) async fn run(mut self, claim: Option<Arc<Claim>>) {
         let lost = AtomicBool::new(false);
         let cut_off = self.shared.places.cut_off();
         let ending = tokio::select! {
             biased;
             ending = self.attempts_or_panic(&lost) => ending,
             () = cut_off.cancelled() => Ending::Unfinished,
-            never = keep(claim.as_ref(), &lost) => match never {},
+            never = keep(claim.as_deref(), &lost) => match never {},
         };
         if ending == Ending::Unfinished {
             tracing::error!(delivery = ?self.delivery, "acknowledged delivery unfinished at shutdown");

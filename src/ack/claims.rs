@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     convert::Infallible,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::{Duration, SystemTime},
 };
 
@@ -108,14 +108,15 @@ impl Bench {
         let endpoint = Arc::new(Endpoint::new("github", provider::GITHUB));
         let id = DeliveryId::new("a", IdOrigin::Unsigned);
         let delivery = Arc::new(Delivery::dangerously_unverified(endpoint, id, Bytes::new()));
-        let held = HeldClaim::new(Claim {
+        let held = HeldClaim::new(Arc::new(Claim {
             store: Arc::clone(&self.store) as Arc<dyn ClaimStore>,
             token: ClaimToken { key: ClaimKey::of_delivery(&delivery).unwrap(), fence: 1 },
             payload: None,
             lease: LEASE,
             keep: 100 * LEASE,
             clock: Arc::new(self.clock.clone()),
-        });
+            is_taken: AtomicBool::new(false),
+        }));
         let body = Verified::dangerously_trust(delivery).claimed(Some(held.clone()));
         (Request::new(body), held)
     }
@@ -271,9 +272,13 @@ async fn a_claim_that_is_stale_in_part_is_released_whole() {
     let bench = bench(200, Duration::ZERO, store, |layer| layer);
     let (request, held) = bench.request();
     let mut claim = held.take().unwrap();
-    claim.payload = Some((ClaimToken { key: ClaimKey::of(&[b"payload"]), fence: 1 }, LEASE));
+    drop(held);
     let (parts, body) = request.into_parts();
     let delivery = Arc::clone(body.delivery());
+    drop(body);
+    let claim_mut = Arc::get_mut(&mut claim).unwrap();
+    claim_mut.is_taken = AtomicBool::new(false);
+    claim_mut.payload = Some((ClaimToken { key: ClaimKey::of(&[b"payload"]), fence: 1 }, LEASE));
     let body = Verified::dangerously_trust(delivery).claimed(Some(HeldClaim::new(claim)));
     let request = Request::from_parts(parts, body);
     assert_eq!(bench.service.clone().oneshot(request).await.unwrap().status(), 503);

@@ -144,7 +144,7 @@ where
     }
 }
 
-async fn acknowledge<S, R>(job: Job<S>, claim: Claim) -> Result<(), Rejection>
+async fn acknowledge<S, R>(job: Job<S>, claim: Arc<Claim>) -> Result<(), Rejection>
 where
     S: Service<Request<Verified<Acknowledged>>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
@@ -178,7 +178,7 @@ where
     }
 }
 
-fn spawn<S, R>(job: Job<S>, claim: Option<Claim>)
+fn spawn<S, R>(job: Job<S>, claim: Option<Arc<Claim>>)
 where
     S: Service<Request<Verified<Acknowledged>>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,

@@ -48,6 +48,10 @@ impl AllowlistLayer {
         self.gate.gate().handle().clone()
     }
 
+    pub(crate) const fn gate(&self) -> &Arc<Allowlist> {
+        self.gate.gate()
+    }
+
     /// The networks as they are now; `None` while none were loaded.
     pub fn networks(&self) -> Option<Arc<Networks>> {
         self.gate.gate().handle().networks()

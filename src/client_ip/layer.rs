@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use tower_layer::Layer;
 
 use super::{
@@ -57,6 +59,10 @@ impl ClientIpLayer {
     pub fn forwarded(self) -> Self {
         let proxies = self.gate.gate().proxies();
         Self::with(proxies.map(|proxies| Proxies { header: Header::Forwarded, ..proxies.clone() }))
+    }
+
+    pub(crate) const fn gate(&self) -> &Arc<Resolver> {
+        self.gate.gate()
     }
 
     fn with(proxies: Option<Proxies>) -> Self {

@@ -4,7 +4,7 @@ use http::Extensions;
 
 /// The address at the other end of the connection, put into a request's extensions by the server.
 ///
-/// [`serve`](crate::serve) does it by itself; axum and tonic have types of their own, which are read too where the
+/// [`serve`](crate::serve) does so by itself; axum and tonic have types of their own, which are read too where the
 /// features `axum` and `tonic` are on. Any other server inserts this one, and so does a stack on tonic's TLS, from
 /// its `TlsConnectInfo`. It wins over the frameworks' types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

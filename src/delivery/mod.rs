@@ -5,11 +5,10 @@ mod proof;
 use std::{fmt, net::IpAddr, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 pub use proof::{Acknowledged, AlreadyVerified, Claimed, Final, Fresh, Stage, Unverified, Verified};
 
-use crate::provider::Provider;
+use crate::{provider::Provider, verify::Share};
 
 /// Where deliveries of one provider arrive, under the name that the configuration gives it.
 ///
@@ -118,23 +117,27 @@ impl fmt::Debug for DeliveryId {
     }
 }
 
-/// Tells two payloads apart: the SHA-256 of the received bytes.
+/// Tells the payloads of one sender apart: XXH3 with 128 bits over the received bytes, the same in every process.
+///
+/// Two payloads that differ by accident differ in it. Whoever chooses both can make them agree, so nothing that must hold
+/// against an attacker stands on it: an id derived from the content, and the key of
+/// [`deduplicate_payloads`](crate::idempotency::IdempotencyLayer::deduplicate_payloads), are SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
+pub struct Fingerprint([u8; 16]);
 
 impl Fingerprint {
     /// The fingerprint of these bytes.
     pub fn of(payload: &[u8]) -> Self {
-        Self(Sha256::digest(payload).into())
+        Self(xxhash_rust::xxh3::xxh3_128(payload).to_be_bytes())
     }
 
     /// A fingerprint that was stored as these bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// Its 32 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
+    /// Its 16 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 }
@@ -161,7 +164,7 @@ pub struct Delivery {
     pub(crate) body: Bytes,
     /// The body's share of the budget, held until the last handle is dropped.
     #[expect(dead_code, reason = "it is held, not read")]
-    pub(crate) permit: Option<Box<dyn Send + Sync>>,
+    pub(crate) share: Option<Share>,
 }
 
 impl Delivery {
@@ -181,7 +184,7 @@ impl Delivery {
             key_id: None,
             client_ip: None,
             body,
-            permit: None,
+            share: None,
         }
     }
 

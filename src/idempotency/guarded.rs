@@ -2,14 +2,11 @@
 //!
 //! Everybody who settles a claim of this layer goes through here, the layer that took a claim over included.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::waiters::Waiters;
 use crate::{
-    circuit::Circuit,
+    circuit::SharedCircuit,
     clock::SharedClock,
     delivery::Fingerprint,
     store::{Answer, ClaimKey, ClaimOutcome, ClaimStore, ClaimToken, Settled, StoreError, StoreFuture},
@@ -20,15 +17,11 @@ pub(super) struct Guarded {
     pub(super) store: Arc<dyn ClaimStore>,
     pub(super) budget: Duration,
     pub(super) clock: SharedClock,
-    pub(super) circuit: Arc<Mutex<Circuit>>,
+    pub(super) circuit: Arc<SharedCircuit>,
     pub(super) waiters: Arc<Waiters>,
 }
 
 impl Guarded {
-    fn circuit(&self) -> MutexGuard<'_, Circuit> {
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn within_budget<T: Unpin>(&self, call: StoreFuture<'_, T>) -> Result<T, StoreError> {
         let deadline = self.clock.monotonic().after(self.budget);
         tokio::select! {
@@ -38,31 +31,30 @@ impl Guarded {
         }
     }
 
-    fn record<T>(&self, answer: &Result<T, StoreError>) {
-        match answer {
-            Err(
-                error @ (StoreError::Unavailable { .. }
-                | StoreError::Slow { .. }
-                | StoreError::Uncertain { .. }),
-            ) => {
-                if self.circuit().failed(self.clock.monotonic()) {
-                    tracing::error!(%error, "the claim store fails again and again: it is left alone for a while");
-                }
-            }
-            // A store that is full has answered.
-            _ => self.circuit().succeeded(),
+    /// Claims if the store need not be waited for; `None` if nothing was done.
+    pub(super) fn claim_at_once(
+        &self,
+        key: ClaimKey,
+        fingerprint: Fingerprint,
+        lease: Duration,
+    ) -> Option<Result<ClaimOutcome, StoreError>> {
+        if !self.store.is_immediate() || self.circuit.is_failing() {
+            return None;
         }
+        let answer = self.store.claim(key, fingerprint, lease).into_ready().ok()?;
+        self.circuit.record(&answer, || self.clock.monotonic());
+        Some(answer)
     }
 
     fn bounded<'a, T: Unpin + Send + 'a>(&'a self, call: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         match call.into_ready() {
             Ok(answer) => {
-                self.record(&answer);
+                self.circuit.record(&answer, || self.clock.monotonic());
                 StoreFuture::ready(answer)
             }
             Err(call) => StoreFuture::wait(async move {
                 let answer = self.within_budget(call).await;
-                self.record(&answer);
+                self.circuit.record(&answer, || self.clock.monotonic());
                 answer
             }),
         }
@@ -86,13 +78,17 @@ impl Guarded {
 
 /// The circuit holds back claims alone: a settlement that is not tried leaves a processed delivery to run again.
 impl ClaimStore for Guarded {
+    fn is_immediate(&self) -> bool {
+        self.store.is_immediate()
+    }
+
     fn claim<'a>(
         &'a self,
         key: ClaimKey,
         fingerprint: Fingerprint,
         lease: Duration,
     ) -> StoreFuture<'a, ClaimOutcome> {
-        let admitted = self.circuit().admit(self.clock.monotonic());
+        let admitted = self.circuit.admit(|| self.clock.monotonic());
         match admitted {
             Ok(()) => self.bounded(self.store.claim(key, fingerprint, lease)),
             Err(remaining) => StoreFuture::ready(Err(StoreError::CircuitOpen { remaining })),

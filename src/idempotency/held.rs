@@ -2,17 +2,19 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use crate::{
     clock::SharedClock,
-    store::{Answer, ClaimStore, ClaimToken, Settled, StoreError},
+    store::{Answer, ClaimStore, ClaimToken, Settled, StoreError, StoreFuture},
 };
 
 /// A claim with what is needed to settle it.
-#[derive(Clone)]
 pub(crate) struct Claim {
     pub(crate) store: Arc<dyn ClaimStore>,
     pub(crate) token: ClaimToken,
@@ -21,6 +23,8 @@ pub(crate) struct Claim {
     pub(crate) lease: Duration,
     pub(crate) keep: Duration,
     pub(crate) clock: SharedClock,
+    /// Whether somebody has taken it over, with the duty to settle it.
+    pub(crate) is_taken: AtomicBool,
 }
 
 impl fmt::Debug for Claim {
@@ -31,38 +35,34 @@ impl fmt::Debug for Claim {
 
 impl Claim {
     /// Tells duplicates `answer` while the delivery is still processed.
-    pub(crate) async fn acknowledge(&self, answer: Answer) -> Result<Settled, StoreError> {
-        let payload = match self.payload {
-            Some((token, _)) => self.store.acknowledge(token, answer.clone(), self.lease).await,
-            None => Ok(Settled::Yes),
-        };
-        worse(self.store.acknowledge(self.token, answer, self.lease).await, payload)
+    pub(crate) fn acknowledge(&self, answer: Answer) -> StoreFuture<'_, Settled> {
+        self.both(move |claim, token, _| claim.store.acknowledge(token, answer.clone(), claim.lease))
     }
 
     /// Processed.
-    pub(crate) async fn complete(&self, answer: Answer) -> Result<Settled, StoreError> {
-        let payload = match self.payload {
-            Some((token, keep)) => self.store.complete(token, answer.clone(), keep).await,
-            None => Ok(Settled::Yes),
-        };
-        worse(self.store.complete(self.token, answer, self.keep).await, payload)
+    pub(crate) fn complete(&self, answer: Answer) -> StoreFuture<'_, Settled> {
+        self.both(move |claim, token, keep| claim.store.complete(token, answer.clone(), keep))
     }
 
     /// Not processed: a redelivery may run.
-    pub(crate) async fn release(&self) -> Result<Settled, StoreError> {
-        let payload = match self.payload {
-            Some((token, _)) => self.store.release(token).await,
-            None => Ok(Settled::Yes),
-        };
-        worse(self.store.release(self.token).await, payload)
+    pub(crate) fn release(&self) -> StoreFuture<'_, Settled> {
+        self.both(|claim, token, _| claim.store.release(token))
     }
 
-    async fn extend(&self) -> Result<Settled, StoreError> {
-        let payload = match self.payload {
-            Some((token, _)) => self.store.extend(token, self.lease).await,
-            None => Ok(Settled::Yes),
-        };
-        worse(self.store.extend(self.token, self.lease).await, payload)
+    fn extend(&self) -> StoreFuture<'_, Settled> {
+        self.both(|claim, token, _| claim.store.extend(token, claim.lease))
+    }
+
+    /// Does the same to the claim on the payload, where there is one, and to the other.
+    fn both<'a>(
+        &'a self,
+        each: impl Fn(&'a Self, ClaimToken, Duration) -> StoreFuture<'a, Settled> + Send + 'a,
+    ) -> StoreFuture<'a, Settled> {
+        let Some((token, keep)) = self.payload else { return each(self, self.token, self.keep) };
+        StoreFuture::wait(async move {
+            let payload = each(self, token, keep).await;
+            worse(each(self, self.token, self.keep).await, payload)
+        })
     }
 
     /// Extends the lease three times in each, for as long as it is polled; ends only when the claim is lost.
@@ -89,17 +89,18 @@ fn worse(
     })
 }
 
-/// The place where a claim stands between idempotency and the layer that may take it over.
+/// A claim between idempotency and the layer that may take it over.
 #[derive(Debug, Clone)]
-pub(crate) struct HeldClaim(Arc<Mutex<Option<Claim>>>);
+pub(crate) struct HeldClaim(Arc<Claim>);
 
 impl HeldClaim {
-    pub(crate) fn new(claim: Claim) -> Self {
-        Self(Arc::new(Mutex::new(Some(claim))))
+    pub(crate) const fn new(claim: Arc<Claim>) -> Self {
+        Self(claim)
     }
 
-    /// Takes the claim over, together with the duty to settle it; `None` when somebody else has.
-    pub(crate) fn take(&self) -> Option<Claim> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Takes the claim over, together with the duty to settle it; `None` when somebody has.
+    pub(crate) fn take(&self) -> Option<Arc<Claim>> {
+        let is_taken = self.0.is_taken.swap(true, Ordering::AcqRel);
+        (!is_taken).then(|| Arc::clone(&self.0))
     }
 }

@@ -3,26 +3,30 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use http::StatusCode;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
 use tokio_util::task::TaskTracker;
 use tower_layer::Layer;
+use tower_service::Service;
 
 use super::{
     guarded::Guarded,
-    service::{Idempotency, Shared},
+    service::{Idempotency, IdempotencyFuture, Shared, answer},
     verdict::Mode,
     waiters::{Limits, Waiters},
 };
 use crate::{
-    circuit::Circuit,
+    circuit::{Circuit, SharedCircuit},
     clock::{SharedClock, SystemClock},
     defaults,
+    delivery::{Claimed, Fresh, Verified},
     provider::Provider,
     store::ClaimStore,
 };
@@ -58,7 +62,7 @@ pub(super) struct Settings {
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) waiters: Arc<Waiters>,
-    circuit: Arc<Mutex<Circuit>>,
+    circuit: Arc<SharedCircuit>,
     pub(super) draining: AtomicBool,
     pub(super) mismatches: AtomicU64,
 }
@@ -112,7 +116,10 @@ impl IdempotencyLayer {
         };
         let live = Live {
             waiters: Arc::default(),
-            circuit: Arc::new(Mutex::new(Circuit::new(defaults::STORE_FAILURES, defaults::STORE_REST))),
+            circuit: Arc::new(SharedCircuit::new(Circuit::new(
+                defaults::STORE_FAILURES,
+                defaults::STORE_REST,
+            ))),
             draining: AtomicBool::new(false),
             mismatches: AtomicU64::new(0),
         };
@@ -224,11 +231,9 @@ impl fmt::Debug for IdempotencyLayer {
     }
 }
 
-impl<S> Layer<S> for IdempotencyLayer {
-    type Service = Idempotency<S>;
-
-    fn layer(&self, inner: S) -> Idempotency<S> {
-        let shared = self.shared.get_or_init(|| {
+impl IdempotencyLayer {
+    fn made(&self) -> &Arc<Shared> {
+        self.shared.get_or_init(|| {
             let store = Guarded {
                 store: Arc::clone(&self.settings.store),
                 budget: self.settings.store_budget,
@@ -237,8 +242,31 @@ impl<S> Layer<S> for IdempotencyLayer {
                 waiters: Arc::clone(&self.live.waiters),
             };
             Arc::new(Shared::new(Arc::new(store), self.settings.clone(), Arc::clone(&self.live)))
-        });
-        Idempotency::new(inner, Arc::clone(shared))
+        })
+    }
+
+    /// What [`Layer::layer`] and one call of its service do, for one delivery whose inner service is at hand: it is not
+    /// cloned once more.
+    pub(crate) fn answer<S, R>(
+        &self,
+        inner: S,
+        request: Request<Verified<Fresh>>,
+    ) -> IdempotencyFuture<R, S::Error>
+    where
+        S: Service<Request<Verified<Claimed>>, Response = Response<R>> + Send + 'static,
+        S::Future: Send,
+        S::Error: Send + 'static,
+        R: Body<Data = Bytes> + Send + 'static,
+    {
+        answer(Arc::clone(self.made()), inner, request)
+    }
+}
+
+impl<S> Layer<S> for IdempotencyLayer {
+    type Service = Idempotency<S>;
+
+    fn layer(&self, inner: S) -> Idempotency<S> {
+        Idempotency::new(inner, Arc::clone(self.made()))
     }
 }
 

@@ -65,6 +65,7 @@
 //! [`IdempotencyLayer::api`] does the same for an API whose clients send an `Idempotency-Key`.
 
 mod api_key;
+mod attended;
 mod capture;
 mod catch;
 mod claimable;
@@ -73,6 +74,7 @@ mod first;
 mod guarded;
 mod held;
 mod layer;
+mod run;
 mod service;
 mod subject;
 mod verdict;

@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::{
     claimable::Claimable,
     duplicate,
-    first::{Step, claim_and_run},
+    first::{Begun, Step, begin},
     guarded::Guarded,
     layer::{Live, Settings},
     subject::Subject,
@@ -93,18 +93,30 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let request = request.map(Claimable::into_fresh);
-        let shared = Arc::clone(&self.shared);
-        let state = match shared.subject(&request) {
-            Err(rejection) => State::Refused(Some(rejection.into_response())),
-            Ok(subject) => {
-                let tasks = shared.settings.tasks.clone();
-                let first = claim_and_run(Arc::clone(&shared), self.inner.clone(), request, subject);
-                State::First(RunToCompletion::new(first, tasks))
-            }
-        };
-        IdempotencyFuture { state, shared }
+        answer(Arc::clone(&self.shared), self.inner.clone(), request.map(Claimable::into_fresh))
     }
+}
+
+/// Answers one request with an inner service of its own.
+pub(super) fn answer<S, R>(
+    shared: Arc<Shared>,
+    inner: S,
+    request: Request<Verified<Fresh>>,
+) -> IdempotencyFuture<R, S::Error>
+where
+    S: Service<Request<Verified<Claimed>>, Response = Response<R>> + Send + 'static,
+    S::Future: Send,
+    S::Error: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+{
+    let state = match shared.subject(&request) {
+        Err(rejection) => State::Told(Some(Step::Answered(Ok(rejection.into_response())))),
+        Ok(subject) => match begin(&shared, inner, request, subject) {
+            Begun::Runs(first) => State::First(first),
+            Begun::Told(told) => State::Told(Some(told)),
+        },
+    };
+    IdempotencyFuture { state, shared }
 }
 
 /// The future of [`Idempotency`].
@@ -114,7 +126,7 @@ pub struct IdempotencyFuture<R: Send + 'static, E: Send + 'static> {
 }
 
 enum State<R: Send + 'static, E: Send + 'static> {
-    Refused(Option<Response<ResponseBody<R>>>),
+    Told(Option<Step<R, E>>),
     First(RunToCompletion<Step<R, E>>),
     /// Nothing is lost if the client leaves now.
     Waiting(Pin<Box<dyn Future<Output = Response<ResponseBody<R>>> + Send>>),
@@ -126,7 +138,7 @@ impl<R: Send + 'static, E: Send + 'static> Unpin for IdempotencyFuture<R, E> {}
 impl<R: Send + 'static, E: Send + 'static> fmt::Debug for IdempotencyFuture<R, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Refused(_) => "refused",
+            State::Told(_) => "told",
             State::First(_) => "first",
             State::Waiting(_) => "waiting",
         };
@@ -143,18 +155,20 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            match &mut self.state {
-                State::Refused(response) => {
-                    return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
-                }
-                State::First(first) => match ready!(Pin::new(first).poll(cx)) {
-                    Step::Answered(answer) => return Poll::Ready(answer),
-                    Step::Wait(subject) => {
-                        let shared = Arc::clone(&self.shared);
-                        self.state = State::Waiting(Box::pin(duplicate::wait(shared, subject)));
-                    }
+            let step = match &mut self.state {
+                State::Told(told) => match told.take() {
+                    Some(told) => told,
+                    None => return Poll::Pending,
                 },
+                State::First(first) => ready!(Pin::new(first).poll(cx)),
                 State::Waiting(waiting) => return waiting.as_mut().poll(cx).map(Ok),
+            };
+            match step {
+                Step::Answered(answer) => return Poll::Ready(answer),
+                Step::Wait(subject) => {
+                    let shared = Arc::clone(&self.shared);
+                    self.state = State::Waiting(Box::pin(duplicate::wait(shared, subject)));
+                }
             }
         }
     }

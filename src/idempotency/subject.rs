@@ -1,6 +1,7 @@
 //! What is claimed for a request: its keys, and what tells its payload from another one.
 
 use http::Request;
+use sha2::{Digest, Sha256};
 
 use super::api_key;
 use crate::{
@@ -29,7 +30,8 @@ impl Subject {
         let delivery = request.body().delivery();
         let key = ClaimKey::of_delivery(delivery)?;
         let fingerprint = delivery.fingerprint();
-        let payload = deduplicate_payloads.then(|| key_of(b"payload", delivery, &[fingerprint.as_bytes()]));
+        let payload =
+            deduplicate_payloads.then(|| key_of(b"payload", delivery, &[&Sha256::digest(delivery.body())]));
         Some(Self { key, fingerprint, payload, grpc: grpc::is_grpc(request.headers()) })
     }
 
@@ -43,11 +45,8 @@ impl Subject {
         let client = delivery.key_id().unwrap_or_default();
         let key = key_of(b"api", delivery, &[client.as_bytes(), named.as_bytes()]);
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-        let operation = ClaimKey::of(&[
-            request.method().as_str().as_bytes(),
-            target.as_bytes(),
-            delivery.fingerprint().as_bytes(),
-        ]);
+        let operation =
+            ClaimKey::of(&[request.method().as_str().as_bytes(), target.as_bytes(), delivery.body()]);
         let grpc = grpc::is_grpc(request.headers());
         Ok(Self { key, fingerprint: Fingerprint::of(operation.as_bytes()), payload: None, grpc })
     }

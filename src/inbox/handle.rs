@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use super::{EnvelopeError, InboxService, StoredHeaders, Worker, envelope::Envelo
 #[cfg(feature = "encryption")]
 use super::{SealError, SealingKeys};
 use crate::{
-    circuit::Circuit,
+    circuit::{Circuit, SharedCircuit},
     clock::{SharedClock, SystemClock},
     defaults,
     delivery::Endpoint,
@@ -75,7 +75,7 @@ pub struct Inbox {
 /// The puts of an inbox, which clones share.
 #[derive(Debug)]
 pub(super) struct Commits {
-    circuit: Mutex<Circuit>,
+    circuit: SharedCircuit,
     draining: AtomicBool,
     /// One token for each put that is under way, whether its client is still there or not.
     under_way: TaskTracker,
@@ -86,7 +86,7 @@ pub(super) struct Commits {
 impl Default for Commits {
     fn default() -> Self {
         Self {
-            circuit: Mutex::new(Circuit::new(defaults::STORE_FAILURES, defaults::STORE_REST)),
+            circuit: SharedCircuit::new(Circuit::new(defaults::STORE_FAILURES, defaults::STORE_REST)),
             draining: AtomicBool::new(false),
             under_way: TaskTracker::new(),
             tasks: TaskTracker::new(),
@@ -100,10 +100,6 @@ impl Commits {
         // Taken before the look at the flag: draining either sees this put or is seen by it.
         let token = self.under_way.token();
         if self.draining.load(Ordering::SeqCst) { Err(Rejection::Draining) } else { Ok(token) }
-    }
-
-    fn circuit(&self) -> MutexGuard<'_, Circuit> {
-        self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -321,26 +317,12 @@ impl Inbox {
     /// Stores a delivery, unless the store has failed so often that it is left alone for a while. Workers ask on: their
     /// waits grow by themselves, and nobody waits for them.
     pub(super) async fn put(&self, record: Record) -> Result<Put, StoreError> {
-        let admitted = self.commits.circuit().admit(self.clock.monotonic());
-        if let Err(remaining) = admitted {
-            return Err(StoreError::CircuitOpen { remaining });
-        }
+        let circuit = &self.commits.circuit;
+        circuit
+            .admit(|| self.clock.monotonic())
+            .map_err(|remaining| StoreError::CircuitOpen { remaining })?;
         let put = self.within_budget(self.store.put(record)).await;
-        let mut circuit = self.commits.circuit();
-        match &put {
-            Err(
-                error @ (StoreError::Unavailable { .. }
-                | StoreError::Slow { .. }
-                | StoreError::Uncertain { .. }),
-            ) => {
-                if circuit.failed(self.clock.monotonic()) {
-                    tracing::error!(%error, "the inbox's store fails again and again: it is left alone for a while");
-                }
-            }
-            // A store that is full has answered.
-            _ => circuit.succeeded(),
-        }
-        drop(circuit);
+        circuit.record(&put, || self.clock.monotonic());
         put
     }
 

@@ -31,7 +31,7 @@ pub(super) fn rebuild(
         key_id: envelope.key_id.map(Into::into),
         client_ip: envelope.client_ip,
         body: envelope.body,
-        permit: None,
+        share: None,
     });
     let mut request = Request::new(Verified::dangerously_trust(Arc::clone(&delivery)).into_final());
     *request.method_mut() = envelope.method;

@@ -5,7 +5,8 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use super::{
     checks::{self, Plan},
     ending::EndingSettings,
-    layer::{MethodGate, Parts, WebhookLayer},
+    gates::{AfterVerification, BeforeVerification},
+    layer::{Parts, WebhookLayer},
 };
 use crate::{
     ack::AckLayer,
@@ -14,7 +15,6 @@ use crate::{
     clock::{SharedClock, SystemClock},
     error::ConfigError,
     gate::GateLayer,
-    grpc::GrpcUnaryGate,
     idempotency::IdempotencyLayer,
     provider::Provider,
     rate_limit::{PerClientIp, PerTenant, Quota, RateLimitLayer},
@@ -269,15 +269,19 @@ impl Webhook {
         let clock = self.clock.clone();
         let verify = self.verify(keys)?;
         let timed = |clock: &Option<SharedClock>| clock.clone();
+        let per_ip = on_clock(self.quota_per_ip, timed(&clock), RateLimitLayer::clock);
+        let per_tenant = on_clock(self.quota_per_tenant, timed(&clock), RateLimitLayer::clock);
+        let before = BeforeVerification::new(
+            self.provider.methods(),
+            &self.client_ip,
+            self.allowlist.as_ref(),
+            per_ip.as_ref(),
+        );
         let parts = Parts {
             render: self.render,
-            methods: GateLayer::new(MethodGate(Arc::from(self.provider.methods()))),
-            client_ip: self.client_ip,
-            allowlist: self.allowlist,
-            quota_per_ip: on_clock(self.quota_per_ip, timed(&clock), RateLimitLayer::clock),
+            before: GateLayer::new(before),
             verify,
-            quota_per_tenant: on_clock(self.quota_per_tenant, timed(&clock), RateLimitLayer::clock),
-            grpc: GateLayer::new(GrpcUnaryGate),
+            after: GateLayer::new(AfterVerification::new(per_tenant.as_ref())),
             ending: Arc::new(EndingSettings {
                 idempotency: self.idempotency,
                 ack: self.ack,

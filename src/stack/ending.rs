@@ -2,8 +2,8 @@
 
 use std::{
     fmt,
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
+    future::Future,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -12,16 +12,17 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use pin_project::pin_project;
 use tower::{BoxError, ServiceExt};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    ack::AckLayer,
+    ack::{AckFuture, AckLayer},
     body::ResponseBody,
-    clock::SharedClock,
+    clock::{SharedClock, Sleep},
     delivery::{Fresh, Stage, Verified},
-    idempotency::{CatchPanic, IdempotencyLayer},
+    idempotency::{CatchPanic, IdempotencyFuture, IdempotencyLayer},
     rejection::{RefusalBody, Rejection},
 };
 
@@ -59,8 +60,6 @@ impl<S: fmt::Debug> fmt::Debug for Ending<S> {
     }
 }
 
-type Answer<R, E> = Pin<Box<dyn Future<Output = Result<Response<EndingBody<R>>, E>> + Send>>;
-
 impl<S, R> Service<Request<Verified<Fresh>>> for Ending<S>
 where
     S: Service<Request<Verified>, Response = Response<R>> + Clone + Send + 'static,
@@ -71,7 +70,7 @@ where
 {
     type Response = Response<EndingBody<R>>;
     type Error = S::Error;
-    type Future = Answer<R, S::Error>;
+    type Future = EndingFuture<R, S::Error>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
@@ -79,27 +78,74 @@ where
 
     fn call(&mut self, request: Request<Verified<Fresh>>) -> Self::Future {
         let handler = Finalize(self.handler.clone());
-        let settings = Arc::clone(&self.settings);
-        Box::pin(async move {
-            let delivery = request.body().delivery();
-            let answer_matters = delivery.provider().answer_carries_meaning(delivery.event_type());
-            match (&settings.idempotency, settings.ack.as_ref().filter(|_| !answer_matters)) {
-                (Some(idempotency), Some(ack)) => {
-                    idempotency.layer(ack.layer(handler)).oneshot(request).await
-                }
-                (None, Some(ack)) => ack.layer(handler).oneshot(request).await.map(outer),
-                (Some(idempotency), None) => {
-                    inline(&settings, idempotency.layer(handler).oneshot(request)).await.map(outer)
-                }
-                (None, None) => {
-                    let answer = handler.oneshot(request.map(Verified::into_final));
-                    match CatchPanic::new(inline(&settings, answer)).await {
-                        Ok(answered) => answered.map(|response| outer(response.map(ResponseBody::inner))),
-                        Err(_) => Ok(Rejection::HandlerPanicked.into_response()),
-                    }
-                }
+        let settings = &self.settings;
+        let delivery = request.body().delivery();
+        let answer_matters = delivery.provider().answer_carries_meaning(delivery.event_type());
+        EndingFuture(match (&settings.idempotency, settings.ack.as_ref().filter(|_| !answer_matters)) {
+            (Some(idempotency), Some(ack)) => {
+                Way::ClaimedAndAcknowledged(idempotency.answer(ack.layer(handler), request))
             }
+            (None, Some(ack)) => Way::Acknowledged(ack.layer(handler).call(request)),
+            (Some(idempotency), None) => {
+                Way::Claimed(Inline::new(Arc::clone(settings), idempotency.answer(handler, request)))
+            }
+            (None, None) => Way::Plain(Inline::new(Arc::clone(settings), Box::pin(plain(handler, request)))),
         })
+    }
+}
+
+/// A handler's panic takes no connection with it, with a claim or without one.
+async fn plain<S, R>(
+    handler: Finalize<S>,
+    request: Request<Verified<Fresh>>,
+) -> Result<Response<ResponseBody<R>>, S::Error>
+where
+    S: Service<Request<Verified>, Response = Response<R>>,
+{
+    match CatchPanic::new(handler.oneshot(request)).await {
+        Ok(answered) => answered.map(|response| response.map(ResponseBody::inner)),
+        Err(_) => Ok(Rejection::HandlerPanicked.into_response()),
+    }
+}
+
+/// The future of [`Ending`].
+#[pin_project]
+pub struct EndingFuture<R: Send + 'static, E: Send + 'static>(#[pin] Way<R, E>);
+
+type Plain<R, E> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<R>>, E>> + Send>>;
+
+#[pin_project(project = WayProjection)]
+enum Way<R: Send + 'static, E: Send + 'static> {
+    ClaimedAndAcknowledged(#[pin] IdempotencyFuture<ResponseBody<R>, E>),
+    Acknowledged(#[pin] AckFuture<R, E>),
+    Claimed(#[pin] Inline<IdempotencyFuture<R, E>>),
+    Plain(#[pin] Inline<Plain<R, E>>),
+}
+
+impl<R, E> fmt::Debug for EndingFuture<R, E>
+where
+    R: Send + 'static,
+    E: Send + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EndingFuture").finish_non_exhaustive()
+    }
+}
+
+impl<R, E> Future for EndingFuture<R, E>
+where
+    R: Body<Data = Bytes> + Send + 'static,
+    E: Send + 'static,
+{
+    type Output = Result<Response<EndingBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().0.project() {
+            WayProjection::ClaimedAndAcknowledged(answer) => answer.poll(cx),
+            WayProjection::Acknowledged(answer) => answer.poll(cx).map_ok(outer),
+            WayProjection::Claimed(answer) => answer.poll(cx).map_ok(outer),
+            WayProjection::Plain(answer) => answer.poll(cx).map_ok(outer),
+        }
     }
 }
 
@@ -110,23 +156,36 @@ fn outer<R>(response: Response<ResponseBody<R>>) -> Response<EndingBody<R>> {
 /// Waits for a handler's answer for as long as the sender does, and says so when it is late.
 ///
 /// A handler under a claim then goes on, and the sender's retry gets its answer.
-async fn inline<R: RefusalBody, E>(
-    settings: &EndingSettings,
-    answer: impl Future<Output = Result<Response<R>, E>>,
-) -> Result<Response<R>, E> {
-    let started = settings.clock.monotonic();
-    let mut answer = pin!(answer);
-    // Most handlers answer at once, and a timer costs more than they do.
-    if let Poll::Ready(answered) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
-        return answered;
+#[pin_project]
+struct Inline<F> {
+    #[pin]
+    answer: F,
+    /// Made when the handler first keeps us waiting: most answer at once, and a timer costs more than they do.
+    timer: Option<Sleep>,
+    settings: Arc<EndingSettings>,
+}
+
+impl<F> Inline<F> {
+    const fn new(settings: Arc<EndingSettings>, answer: F) -> Self {
+        Self { answer, timer: None, settings }
     }
-    let limit = settings.inline_limit;
-    tokio::select! {
-        biased;
-        answered = answer => answered,
-        () = settings.clock.sleep_until(started.after(limit)) => {
-            Ok(Rejection::HandlerTooSlow { limit }.into_response())
+}
+
+impl<F, B, E> Future for Inline<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: RefusalBody,
+{
+    type Output = Result<Response<B>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(answered) = this.answer.poll(cx) {
+            return Poll::Ready(answered);
         }
+        let EndingSettings { inline_limit: limit, clock, .. } = &**this.settings;
+        let timer = this.timer.get_or_insert_with(|| clock.sleep_until(clock.monotonic().after(*limit)));
+        timer.as_mut().poll(cx).map(|()| Ok(Rejection::HandlerTooSlow { limit: *limit }.into_response()))
     }
 }
 

@@ -10,46 +10,28 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
-use tower::{BoxError, util::Either};
+use tower::BoxError;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::ending::{Ending, EndingBody, EndingSettings};
+use super::{
+    ending::{Ending, EndingBody, EndingSettings},
+    gates::{AfterVerification, BeforeVerification},
+};
 use crate::{
     ack::DrainReport,
-    allowlist::{Allowlist, AllowlistLayer},
     body::ResponseBody,
-    client_ip::{ClientIpLayer, Resolver},
     delivery::{Unverified, Verified},
-    gate::{Gate, GateLayer, GateService},
-    grpc::GrpcUnaryGate,
-    rate_limit::{PerClientIp, PerTenant, RateLimit, RateLimitLayer},
-    rejection::{RefusalBody, Rejection},
+    gate::{GateLayer, GateService},
+    rejection::RefusalBody,
     render::{RenderLayer, RenderService},
     verify::{KeyHandle, Verify, VerifyLayer},
 };
 
 /// The body of an answer that came through a stack around a handler with answers of `R`.
 pub type WebhookBody<R> = ResponseBody<EndingBody<R>>;
-
-/// Refuses methods that the provider does not use.
-#[derive(Debug)]
-pub struct MethodGate(pub(super) Arc<[Method]>);
-
-impl<B> Gate<B> for MethodGate {
-    type Pass = ();
-
-    fn admit(&self, request: &mut Request<B>) -> Result<(), Rejection> {
-        if self.0.contains(request.method()) {
-            return Ok(());
-        }
-        Err(Rejection::MethodNotAllowed { method: request.method().clone(), allow: Arc::clone(&self.0) })
-    }
-
-    fn annotate(&self, (): (), _: &mut HeaderMap) {}
-}
 
 /// The stack that [`Webhook::build`](super::Webhook::build) made.
 ///
@@ -64,13 +46,9 @@ pub struct WebhookLayer {
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) render: RenderLayer,
-    pub(super) methods: GateLayer<MethodGate>,
-    pub(super) client_ip: ClientIpLayer,
-    pub(super) allowlist: Option<AllowlistLayer>,
-    pub(super) quota_per_ip: Option<RateLimitLayer<PerClientIp>>,
+    pub(super) before: GateLayer<BeforeVerification>,
     pub(super) verify: VerifyLayer,
-    pub(super) quota_per_tenant: Option<RateLimitLayer<PerTenant>>,
-    pub(super) grpc: GateLayer<GrpcUnaryGate>,
+    pub(super) after: GateLayer<AfterVerification>,
     pub(super) ending: Arc<EndingSettings>,
 }
 
@@ -116,24 +94,13 @@ impl<S> Layer<S> for WebhookLayer {
     fn layer(&self, handler: S) -> Self::Service {
         let parts = &*self.parts;
         let ending = Ending::new(handler, Arc::clone(&parts.ending));
-        let verified = optional(parts.quota_per_tenant.as_ref(), parts.grpc.layer(ending));
-        let counted = optional(parts.quota_per_ip.as_ref(), parts.verify.layer(verified));
-        let allowed = optional(parts.allowlist.as_ref(), counted);
-        WebhookService { stack: parts.render.layer(parts.methods.layer(parts.client_ip.layer(allowed))) }
+        let verified = parts.verify.layer(parts.after.layer(ending));
+        WebhookService { stack: parts.render.layer(parts.before.layer(verified)) }
     }
 }
 
-fn optional<L: Layer<S>, S>(layer: Option<&L>, inner: S) -> Either<L::Service, S> {
-    match layer {
-        Some(layer) => Either::Left(layer.layer(inner)),
-        None => Either::Right(inner),
-    }
-}
-
-type Optional<S, G> = Either<GateService<S, G>, S>;
-type AfterVerify<S> = Optional<GateService<Ending<S>, GrpcUnaryGate>, RateLimit<PerTenant>>;
-type BeforeVerify<S> = Optional<Optional<Verify<AfterVerify<S>>, RateLimit<PerClientIp>>, Allowlist>;
-type Stack<S> = RenderService<GateService<GateService<BeforeVerify<S>, Resolver>, MethodGate>>;
+type Stack<S> =
+    RenderService<GateService<Verify<GateService<Ending<S>, AfterVerification>>, BeforeVerification>>;
 
 /// A handler behind the whole stack.
 #[derive(Clone)]

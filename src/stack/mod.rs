@@ -43,6 +43,7 @@
 mod builder;
 mod checks;
 mod ending;
+mod gates;
 mod layer;
 
 pub use builder::Webhook;

@@ -2,6 +2,7 @@
 
 mod index;
 mod shard;
+mod slots;
 
 use std::{
     fmt,
@@ -154,6 +155,10 @@ impl fmt::Debug for MemoryClaims {
 }
 
 impl ClaimStore for MemoryClaims {
+    fn is_immediate(&self) -> bool {
+        true
+    }
+
     fn claim<'a>(
         &'a self,
         key: ClaimKey,
@@ -220,7 +225,7 @@ fn nanoseconds(time: Duration) -> u64 {
 }
 
 /// Eight bytes of a digest, from `at` on.
-fn word(digest: &[u8; 32], at: usize) -> u64 {
+fn word(digest: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&digest[at..at + 8]);
     u64::from_le_bytes(word)

@@ -44,14 +44,32 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClaimKey([u8; 32]);
 
+/// Bytes of parts that are hashed as one.
+const GATHERED: usize = 256;
+
 impl ClaimKey {
     /// The key of these parts. Two lists of parts share a key only when they are equal.
     pub fn of(parts: &[&[u8]]) -> Self {
         let mut digest = Sha256::new();
+        // Small pieces are hashed as one, which is most of the cost of hashing them.
+        let mut gathered = [0; GATHERED];
+        let mut length = 0;
         for part in parts {
-            digest.update((part.len() as u64).to_be_bytes());
-            digest.update(part);
+            for piece in [&(part.len() as u64).to_be_bytes()[..], part] {
+                if piece.len() > GATHERED - length {
+                    digest.update(&gathered[..length]);
+                    length = 0;
+                }
+                match gathered.get_mut(length..length + piece.len()) {
+                    Some(room) => {
+                        room.copy_from_slice(piece);
+                        length += piece.len();
+                    }
+                    None => digest.update(piece),
+                }
+            }
         }
+        digest.update(&gathered[..length]);
         Self(digest.finalize().into())
     }
 
@@ -245,6 +263,12 @@ impl<T: Unpin> Future for StoreFuture<'_, T> {
 /// Every operation is atomic over all callers of the store, in this process and in others. A shared store measures
 /// leases and retention by its own clock. What a store must do exactly is what [`crate::conformance`] checks.
 pub trait ClaimStore: fmt::Debug + Send + Sync + 'static {
+    /// Whether what it answers is always [ready](StoreFuture::ready), as in memory; then nothing is set up to wait for
+    /// it. A store that says so and must be waited for after all is asked twice.
+    fn is_immediate(&self) -> bool {
+        false
+    }
+
     /// Takes the claim on `key` until `lease` ends, or tells who has it.
     ///
     /// A claim whose lease has ended, acknowledged or not, is free again, whatever payload it was for.

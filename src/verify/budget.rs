@@ -54,7 +54,7 @@ impl Default for BodyBudget {
 
 /// What one body holds of a budget. Dropped, it gives back all of it.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     budget: Arc<State>,
     bytes: u64,
 }

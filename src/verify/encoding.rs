@@ -43,7 +43,11 @@ impl Encoding {
     pub(super) fn decode(self, text: &[u8], length: usize) -> Option<[u8; LONGEST]> {
         let mut bytes = [0; LONGEST];
         match self {
-            Self::Hex => hex::decode_to_slice(text, bytes.get_mut(..length)?).ok()?,
+            // The decoder would skip a `0x`.
+            Self::Hex if text.len() == 2 * length => {
+                hex::decode_to_slice(text, bytes.get_mut(..length)?).ok()?;
+            }
+            Self::Hex => return None,
             Self::Base64 => decode_base64(&STANDARD, text, &mut bytes, length)?,
             Self::Base64Url => decode_base64(&URL_SAFE, text, &mut bytes, length)?,
         }

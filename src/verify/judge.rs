@@ -4,6 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, request::Parts};
+use sha2::{Digest, Sha256};
 
 use super::{
     content::{Content, single},
@@ -12,13 +13,12 @@ use super::{
     ring::{BoundRing, StaticHeader},
     scheme::{HmacScheme, Kind, Part, Scheme, TokenScheme, header_name},
     secret::SigningSecret,
-    signature::Signatures,
     source::{BoundSource, KeyHandle, KeySource},
     timestamp::TimestampPlace,
     verifier::{PrepareFuture, Prepared, Received, Verdict, Verifier, VerifyFuture},
 };
 use crate::{
-    delivery::{DeliveryId, Fingerprint, Tenant},
+    delivery::{DeliveryId, Tenant},
     error::ConfigError,
     provider::Provider,
     rejection::Rejection,
@@ -110,7 +110,7 @@ impl SchemeVerifier {
     }
 
     /// Everything that the head alone tells.
-    fn look(&self, headers: &HeaderMap) -> Result<Prepared, Rejection> {
+    fn look<'h>(&self, headers: &'h HeaderMap) -> Result<Prepared<'h>, Rejection> {
         for required in &self.required {
             if !bool::from(required.holds(single(headers, &required.name)?)) {
                 return Err(Rejection::TokenMismatch { header: required.name.to_string() });
@@ -123,7 +123,7 @@ impl SchemeVerifier {
         }
     }
 
-    fn judge(&self, received: Received<'_>, prepared: &Prepared) -> Result<Verdict, Rejection> {
+    fn judge(&self, received: Received<'_>, prepared: &Prepared<'_>) -> Result<Verdict, Rejection> {
         let early = self.early_fields(received.body);
         let proven = self.prove(received, prepared, early.as_ref())?;
         let headers = &received.head.headers;
@@ -137,7 +137,7 @@ impl SchemeVerifier {
         let scheme_id = proven.scheme_id.and_then(|id| std::str::from_utf8(id).ok());
         let derived = || match &proven.content {
             Some(content) => DeliveryId::derived(&content.sha256()),
-            None => DeliveryId::derived(Fingerprint::of(received.body).as_bytes()),
+            None => DeliveryId::derived(&Sha256::digest(received.body).into()),
         };
         let id = self.identity.id(headers, fields, scheme_id, derived)?;
         Ok(Verdict { id, event_type, signed_at, key_id: proven.key_id })
@@ -165,17 +165,16 @@ impl SchemeVerifier {
     fn prove<'r>(
         &'r self,
         received: Received<'r>,
-        prepared: &Prepared,
+        prepared: &Prepared<'r>,
         early: Option<&'r Found>,
     ) -> Result<Proven<'r>, Rejection> {
         let ring = prepared.ring.as_deref().ok_or(Rejection::UnknownKey)?;
         match (&self.scheme.0, &self.headers) {
-            (Kind::Hmac(scheme), Headers::Families(families)) => {
-                let family = families.get(prepared.family).ok_or(Rejection::UnknownKey)?;
+            (Kind::Hmac(scheme), Headers::Families(_)) => {
                 let in_body = early
                     .zip(self.timestamp_slot)
                     .map(|(fields, slot)| fields.get(slot).and_then(Option::as_deref).unwrap_or_default());
-                prove_hmac(scheme, family, ring, received, prepared, in_body)
+                prove_hmac(scheme, ring, received, prepared, in_body)
             }
             (Kind::Token(token), Headers::Token(name)) => prove_token(token, name, ring, received),
             _ => Err(Rejection::UnknownKey),
@@ -199,7 +198,7 @@ impl Verifier for SchemeVerifier {
         })
     }
 
-    fn verify<'a>(&'a self, received: Received<'a>, prepared: Prepared) -> VerifyFuture<'a> {
+    fn verify<'a>(&'a self, received: Received<'a>, prepared: Prepared<'a>) -> VerifyFuture<'a> {
         VerifyFuture::ready(self.judge(received, &prepared))
     }
 }
@@ -207,18 +206,14 @@ impl Verifier for SchemeVerifier {
 /// `in_body` is the timestamp's text, where the scheme has it in the body.
 fn prove_hmac<'r>(
     scheme: &'r HmacScheme,
-    family: &Family,
     ring: &BoundRing,
     received: Received<'r>,
-    prepared: &Prepared,
+    prepared: &Prepared<'r>,
     in_body: Option<&'r str>,
 ) -> Result<Proven<'r>, Rejection> {
     let Received { head, body, now, .. } = received;
-    let timestamp = match in_body {
-        Some(timestamp) => timestamp,
-        None => timestamp_text(scheme, family, &head.headers)?,
-    };
-    let scheme_id = family.id.as_ref().map(|name| single(&head.headers, name)).transpose()?;
+    let timestamp = in_body.unwrap_or(prepared.timestamp);
+    let scheme_id = prepared.id;
     let content = Content {
         parts: &scheme.content,
         id: scheme_id.unwrap_or_default(),
@@ -256,47 +251,39 @@ fn prove_token<'r>(
 }
 
 /// Reads the first family whose signature header is there, and refuses what is missing or malformed in it.
-fn read_families(
+fn read_families<'h>(
     scheme: &HmacScheme,
     families: &[Family],
-    headers: &HeaderMap,
-) -> Result<Prepared, Rejection> {
+    headers: &'h HeaderMap,
+) -> Result<Prepared<'h>, Rejection> {
     // The only family is looked up once, below.
     let several = families.len() > 1;
     let present = families.iter().position(|family| !several || headers.contains_key(&family.signature));
-    let at = present.unwrap_or(0);
-    let family = families.get(at).ok_or(Rejection::UnknownKey)?;
+    let family = families.get(present.unwrap_or(0)).ok_or(Rejection::UnknownKey)?;
     let header =
         text(headers, &family.signature, Rejection::SignatureMalformed { fault: "not visible ASCII" })?;
-    let signatures: Signatures = scheme.form.read(header, scheme.algorithm, scheme.encoding)?;
-    if let Some(name) = &family.id {
-        let id = single(headers, name)?;
-        let fault = match scheme.id_divider() {
-            _ if id.is_empty() => Some("it is empty"),
-            Some(divider) if holds(id, divider.as_bytes()) => {
-                Some("it holds what divides it from the timestamp")
-            }
-            _ => None,
-        };
-        if let Some(fault) = fault {
-            return Err(Rejection::SignatureMalformed { fault });
-        }
-    }
-    let signed_at = signed_at(scheme, family, headers)?;
-    Ok(Prepared { signatures, signed_at, family: at, ..Prepared::default() })
+    let signatures = scheme.form.read(header, scheme.algorithm, scheme.encoding)?;
+    let id = family.id.as_ref().map(|name| signed_id(scheme, headers, name)).transpose()?;
+    let timestamp = timestamp_text(scheme, family, headers, header)?;
+    let signed_at = match &scheme.timestamp {
+        Some(rule) if !matches!(rule.place(), TimestampPlace::Body(_)) => Some(rule.format.read(timestamp)?),
+        _ => None,
+    };
+    Ok(Prepared { signatures, id, timestamp, signed_at, ..Prepared::default() })
 }
 
-fn signed_at(
+fn signed_id<'h>(
     scheme: &HmacScheme,
-    family: &Family,
-    headers: &HeaderMap,
-) -> Result<Option<SystemTime>, Rejection> {
-    match &scheme.timestamp {
-        Some(rule) if !matches!(rule.place(), TimestampPlace::Body(_)) => {
-            rule.format.read(timestamp_text(scheme, family, headers)?).map(Some)
-        }
-        _ => Ok(None),
-    }
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<&'h [u8], Rejection> {
+    let id = single(headers, name)?;
+    let fault = match scheme.id_divider() {
+        _ if id.is_empty() => "it is empty",
+        Some(divider) if holds(id, divider.as_bytes()) => "it holds what divides it from the timestamp",
+        _ => return Ok(id),
+    };
+    Err(Rejection::SignatureMalformed { fault })
 }
 
 /// The timestamp in the head as it is written there; empty where the scheme has none there.
@@ -304,14 +291,13 @@ fn timestamp_text<'h>(
     scheme: &HmacScheme,
     family: &Family,
     headers: &'h HeaderMap,
+    signature: &'h str,
 ) -> Result<&'h str, Rejection> {
-    let malformed = || Rejection::TimestampMalformed { fault: "not visible ASCII" };
     match (scheme.timestamp.as_ref().map(|rule| rule.place()), &family.timestamp) {
-        (Some(TimestampPlace::Header), Some(name)) => text(headers, name, malformed()),
-        (Some(TimestampPlace::Field), _) => {
-            let fault = Rejection::SignatureMalformed { fault: "not visible ASCII" };
-            scheme.form.timestamp(text(headers, &family.signature, fault)?)
+        (Some(TimestampPlace::Header), Some(name)) => {
+            text(headers, name, Rejection::TimestampMalformed { fault: "not visible ASCII" })
         }
+        (Some(TimestampPlace::Field), _) => scheme.form.timestamp(signature),
         _ => Ok(""),
     }
 }

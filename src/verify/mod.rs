@@ -71,6 +71,7 @@ mod timestamp;
 mod verifier;
 
 pub use budget::BodyBudget;
+pub(crate) use budget::Share;
 pub use encoding::Encoding;
 pub use judge::SchemeVerifier;
 #[doc(hidden)]

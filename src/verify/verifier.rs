@@ -74,15 +74,18 @@ pub struct Verdict {
 ///
 /// A verifier of one's own keeps what it likes in it: [`carrying`](Self::carrying) and [`take`](Self::take).
 #[derive(Default)]
-pub struct Prepared {
+pub struct Prepared<'h> {
     pub(super) ring: Option<Arc<BoundRing>>,
     pub(super) signatures: Signatures,
+    /// The delivery id that the scheme signs, as it stands in its header.
+    pub(super) id: Option<&'h [u8]>,
+    /// The timestamp, where it stands in the head.
+    pub(super) timestamp: &'h str,
     pub(super) signed_at: Option<SystemTime>,
-    pub(super) family: usize,
     pub(super) carried: Option<Box<dyn Any + Send>>,
 }
 
-impl Prepared {
+impl Prepared<'_> {
     /// Carries a value of the verifier's own.
     pub fn carrying(value: impl Any + Send) -> Self {
         Self { carried: Some(Box::new(value)), ..Self::default() }
@@ -94,7 +97,7 @@ impl Prepared {
     }
 }
 
-impl fmt::Debug for Prepared {
+impl fmt::Debug for Prepared<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Prepared").field("signed_at", &self.signed_at).finish_non_exhaustive()
     }
@@ -111,11 +114,11 @@ pub trait Verifier: fmt::Debug + Send + Sync + 'static {
 
     /// Judges the whole request. The MAC comes first, then the time: nothing is said about the age of a request
     /// that nobody signed.
-    fn verify<'a>(&'a self, received: Received<'a>, prepared: Prepared) -> VerifyFuture<'a>;
+    fn verify<'a>(&'a self, received: Received<'a>, prepared: Prepared<'a>) -> VerifyFuture<'a>;
 }
 
 /// What [`Verifier::prepare`] returns.
-pub type PrepareFuture<'a> = JudgeFuture<'a, Prepared>;
+pub type PrepareFuture<'a> = JudgeFuture<'a, Prepared<'a>>;
 
 /// What [`Verifier::verify`] returns.
 pub type VerifyFuture<'a> = JudgeFuture<'a, Verdict>;

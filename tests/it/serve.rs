@@ -28,10 +28,13 @@ use tokio::{
     time::timeout,
 };
 use tower::service_fn;
-use tower_webhook::{
-    client_ip::PeerAddr,
-    serve::{Drained, Server},
-};
+use tower_webhook::serve::{Drained, Server};
+
+/// Where the server puts the address of a peer.
+#[cfg(feature = "axum")]
+type PeerInfo = axum::extract::ConnectInfo<SocketAddr>;
+#[cfg(not(feature = "axum"))]
+type PeerInfo = tower_webhook::client_ip::PeerAddr;
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,7 +62,7 @@ impl Running {
             async move {
                 count.fetch_add(1, Ordering::SeqCst);
                 let _permit = door.acquire().await.expect("never closed");
-                let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0);
+                let peer = request.extensions().get::<PeerInfo>().map(|peer| peer.0);
                 let told = format!("{:?} {peer:?}", request.version());
                 Ok::<_, Infallible>(Response::new(Full::from(told)))
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::index::Index;
+use super::{index::Index, slots::Slots};
 use crate::store::{Answer, Settled};
 
 /// The end of a list. No shard holds that many slots.
@@ -39,14 +39,16 @@ pub(super) enum Outcome {
     NoRoom,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Phase {
+    #[default]
     Free,
     InFlight,
     Acknowledged,
     Completed,
 }
 
+#[derive(Default)]
 struct Slot {
     digest: [u64; 2],
     /// 64 bits are enough to tell an honest sender's payloads apart, and only its sender can look for a collision.
@@ -72,12 +74,17 @@ const EMPTY: List = List { oldest: NONE, newest: NONE };
 
 pub(super) struct Shard {
     index: Index,
-    slots: Vec<Slot>,
+    slots: Slots<Slot>,
     free: u32,
     taken: usize,
     leased: List,
     completed: List,
-    hand: usize,
+    /// The slot that is swept next.
+    hand: u32,
+    /// No claim expires earlier.
+    floor: u64,
+    /// No claim that this round of the sweep has passed expires earlier.
+    seen: u64,
     fence: u64,
     /// By fence, so that the first is the oldest.
     bodies: BTreeMap<u64, Bytes>,
@@ -88,12 +95,14 @@ impl Shard {
     pub(super) const fn new() -> Self {
         Self {
             index: Index::new(),
-            slots: Vec::new(),
+            slots: Slots::new(),
             free: NONE,
             taken: 0,
             leased: EMPTY,
             completed: EMPTY,
             hand: 0,
+            floor: u64::MAX,
+            seen: u64::MAX,
             fence: 0,
             bodies: BTreeMap::new(),
             body_bytes: 0,
@@ -113,7 +122,7 @@ impl Shard {
         room: Room,
     ) -> Outcome {
         let Some(slot) = self.find(key) else { return self.claim_new(key, fingerprint, now, expires, room) };
-        let held = &self.slots[slot as usize];
+        let held = &self.slots[slot];
         if held.expires <= now {
             self.unlink(slot);
             self.drop_body(slot);
@@ -150,7 +159,8 @@ impl Shard {
     pub(super) fn extend(&mut self, key: ShardKey, fence: u64, expires: u64) -> Settled {
         let Some(slot) = self.held(key, fence) else { return Settled::Stale };
         self.unlink(slot);
-        self.slots[slot as usize].expires = expires;
+        self.slots[slot].expires = expires;
+        self.note(expires);
         self.link(slot);
         Settled::Yes
     }
@@ -190,7 +200,8 @@ impl Shard {
         self.unlink(slot);
         self.drop_body(slot);
         let has_body = answer.body.is_some_and(|body| self.keep_body(fence, &body, room));
-        let held = &mut self.slots[slot as usize];
+        self.note(expires);
+        let held = &mut self.slots[slot];
         (held.phase, held.expires) = (phase, expires);
         (held.status, held.has_body) = (answer.status.as_u16(), has_body);
         self.link(slot);
@@ -207,17 +218,17 @@ impl Shard {
     /// as long as it is here, nobody else has had it.
     fn held(&self, key: ShardKey, fence: u64) -> Option<u32> {
         let slot = self.find(key)?;
-        let held = &self.slots[slot as usize];
+        let held = &self.slots[slot];
         (held.fence == fence && matches!(held.phase, Phase::InFlight | Phase::Acknowledged)).then_some(slot)
     }
 
     fn find(&self, key: ShardKey) -> Option<u32> {
-        let place = self.index.find(key.tag, |slot| self.slots[slot as usize].digest == key.digest)?;
+        let place = self.index.find(key.tag, |slot| self.slots[slot].digest == key.digest)?;
         Some(self.index.slot(place))
     }
 
     fn answer(&self, slot: u32) -> Answer {
-        let held = &self.slots[slot as usize];
+        let held = &self.slots[slot];
         let body = if held.has_body { self.bodies.get(&held.fence).cloned() } else { None };
         Answer { status: StatusCode::from_u16(held.status).unwrap_or(StatusCode::OK), body }
     }
@@ -245,25 +256,39 @@ impl Shard {
         Some(true)
     }
 
-    /// Looks at the next few slots in their order in memory and frees the expired ones.
+    /// Looks at the next few slots in their order in memory and frees the expired ones, once there can be any.
     fn sweep(&mut self, steps: usize, now: u64) {
         for _ in 0..steps.min(self.slots.len()) {
-            self.hand = if self.hand + 1 < self.slots.len() { self.hand + 1 } else { 0 };
-            let slot = self.hand as u32;
-            if self.is_expired(slot, now) {
-                self.remove(slot);
+            if now < self.floor {
+                return;
+            }
+            if self.is_expired(self.hand, now) {
+                self.remove(self.hand);
+            } else if self.slots[self.hand].phase != Phase::Free {
+                self.seen = self.seen.min(self.slots[self.hand].expires);
+            }
+            self.hand += 1;
+            if self.hand as usize == self.slots.len() {
+                (self.hand, self.floor, self.seen) = (0, self.seen, u64::MAX);
             }
         }
     }
 
+    /// A claim expires then.
+    fn note(&mut self, expires: u64) {
+        self.floor = self.floor.min(expires);
+        self.seen = self.seen.min(expires);
+    }
+
     fn is_expired(&self, slot: u32, now: u64) -> bool {
-        self.slots.get(slot as usize).is_some_and(|held| held.phase != Phase::Free && held.expires <= now)
+        self.slots.get(slot).is_some_and(|held| held.phase != Phase::Free && held.expires <= now)
     }
 
     /// Puts a claim in flight into an unlinked slot.
     fn fill(&mut self, slot: u32, key: ShardKey, fingerprint: u64, expires: u64) -> u64 {
         self.fence += 1;
-        self.slots[slot as usize] = Slot {
+        self.note(expires);
+        self.slots[slot] = Slot {
             digest: key.digest,
             fingerprint,
             fence: self.fence,
@@ -282,36 +307,20 @@ impl Shard {
     fn free_slot(&mut self) -> u32 {
         if self.free != NONE {
             let slot = self.free;
-            self.free = self.slots[slot as usize].newer;
+            self.free = self.slots[slot].newer;
             return slot;
         }
-        if self.slots.len() == self.slots.capacity() {
-            // A quarter more instead of twice as much: the unused part counts as memory too.
-            self.slots.reserve_exact((self.slots.len() / 4).max(16));
-        }
-        self.slots.push(Slot {
-            digest: [0; 2],
-            fingerprint: 0,
-            fence: 0,
-            expires: 0,
-            tag: 0,
-            older: NONE,
-            newer: NONE,
-            status: 0,
-            phase: Phase::Free,
-            has_body: false,
-        });
-        (self.slots.len() - 1) as u32
+        self.slots.push()
     }
 
     fn remove(&mut self, slot: u32) {
         self.unlink(slot);
         self.drop_body(slot);
-        let tag = self.slots[slot as usize].tag;
+        let tag = self.slots[slot].tag;
         if let Some(place) = self.index.find(tag, |candidate| candidate == slot) {
             self.index.remove(place);
         }
-        let freed = &mut self.slots[slot as usize];
+        let freed = &mut self.slots[slot];
         freed.phase = Phase::Free;
         freed.newer = self.free;
         self.free = slot;
@@ -334,7 +343,7 @@ impl Shard {
     }
 
     fn drop_body(&mut self, slot: u32) {
-        let held = &mut self.slots[slot as usize];
+        let held = &mut self.slots[slot];
         if held.has_body {
             held.has_body = false;
             if let Some(body) = self.bodies.remove(&held.fence) {
@@ -351,20 +360,20 @@ impl Shard {
     }
 
     fn link(&mut self, slot: u32) {
-        let list = self.list(self.slots[slot as usize].phase);
+        let list = self.list(self.slots[slot].phase);
         let older = list.newest;
         list.newest = slot;
         if older == NONE {
             list.oldest = slot;
         } else {
-            self.slots[older as usize].newer = slot;
+            self.slots[older].newer = slot;
         }
-        let linked = &mut self.slots[slot as usize];
+        let linked = &mut self.slots[slot];
         (linked.older, linked.newer) = (older, NONE);
     }
 
     fn unlink(&mut self, slot: u32) {
-        let Slot { older, newer, phase, .. } = self.slots[slot as usize];
+        let Slot { older, newer, phase, .. } = self.slots[slot];
         let list = self.list(phase);
         if older == NONE {
             list.oldest = newer;
@@ -372,10 +381,10 @@ impl Shard {
         if newer == NONE {
             list.newest = older;
         }
-        if let Some(neighbour) = self.slots.get_mut(older as usize) {
+        if let Some(neighbour) = self.slots.get_mut(older) {
             neighbour.newer = newer;
         }
-        if let Some(neighbour) = self.slots.get_mut(newer as usize) {
+        if let Some(neighbour) = self.slots.get_mut(newer) {
             neighbour.older = older;
         }
     }

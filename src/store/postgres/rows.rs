@@ -47,9 +47,9 @@ fn text(row: &Row, name: &str) -> Result<Option<Box<str>>, Fault> {
     Ok(get::<Option<&str>>(row, name)?.map(from_column))
 }
 
-fn digest(row: &Row, name: &str) -> Result<[u8; 32], Fault> {
+fn digest<const N: usize>(row: &Row, name: &str) -> Result<[u8; N], Fault> {
     let bytes: &[u8] = get(row, name)?;
-    bytes.try_into().map_err(|_| Fault::of(fault::uncertain("a stored digest is not 32 bytes long")))
+    bytes.try_into().map_err(|_| Fault::of(fault::uncertain("a stored digest has another length")))
 }
 
 /// A record, whose columns' names begin with `prefix`.

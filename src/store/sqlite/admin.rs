@@ -53,7 +53,7 @@ fn requeue(transaction: &mut Transaction<'_>, ids: &[RecordId]) -> rusqlite::Res
 fn purge(transaction: &Transaction<'_>, ids: &[RecordId]) -> rusqlite::Result<u64> {
     let mut keys = Vec::with_capacity(ids.len());
     for id in ids {
-        let settled: Option<(i64, [u8; 32], [u8; 32])> = transaction
+        let settled: Option<(i64, [u8; 32], [u8; 16])> = transaction
             .connection
             .prepare_cached(
                 "SELECT state, key, fingerprint FROM delivery JOIN envelope USING (id) WHERE id = ?1 AND due IS NULL",

@@ -44,7 +44,7 @@ fn forget(transaction: &Transaction<'_>, limit: usize) -> rusqlite::Result<()> {
 }
 
 struct Known {
-    fingerprint: [u8; 32],
+    fingerprint: [u8; 16],
     state: i64,
     until: Millis,
     status: u16,
@@ -62,7 +62,7 @@ impl Known {
         })
     }
 
-    fn outcome(self, fingerprint: &[u8; 32]) -> ClaimOutcome {
+    fn outcome(self, fingerprint: &[u8; 16]) -> ClaimOutcome {
         if self.fingerprint != *fingerprint {
             return ClaimOutcome::Mismatch { completed: self.state == COMPLETED };
         }

@@ -112,7 +112,7 @@ fn known(
             "SELECT envelope.key, envelope.fingerprint FROM delivery_key \
              JOIN envelope ON envelope.id = delivery_key.delivery WHERE delivery_key.key = ?1",
         )?
-        .query_row([key], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, [u8; 32]>(1)?)))
+        .query_row([key], |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, [u8; 16]>(1)?)))
         .optional()?;
     if first == Some((*record.key.as_bytes(), *record.fingerprint.as_bytes())) {
         return Ok((Put::Duplicate, false));

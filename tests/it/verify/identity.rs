@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request};
+use sha2::{Digest, Sha256};
 use tower_webhook::{
     Provider, Rejection,
-    delivery::{Fingerprint, IdOrigin},
+    delivery::IdOrigin,
     provider::{
         DASHA_BLACKBOX, GITHUB, IdSource, META, SLACK, STANDARD_WEBHOOKS, STRIPE, TWITCH, TypeSource,
     },
@@ -43,7 +44,7 @@ fn id(text: &str, origin: IdOrigin) -> Option<(String, IdOrigin)> {
 }
 
 fn digest(of: &str) -> String {
-    hex::encode(Fingerprint::of(of.as_bytes()).as_bytes())
+    hex::encode(Sha256::digest(of))
 }
 
 #[tokio::test]

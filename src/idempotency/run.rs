@@ -1,0 +1,253 @@
+//! A handler under a claim: run, and settled by what it answered.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use pin_project::pin_project;
+use tokio::runtime::Handle;
+use tower::{ServiceExt, util::Oneshot};
+use tower_service::Service;
+
+use super::{
+    attended::Attended,
+    capture::{Captured, capture},
+    catch::Panicked,
+    first::Step,
+    held::{Claim, HeldClaim},
+    service::Shared,
+    verdict::Mode,
+};
+use crate::{
+    body::ResponseBody,
+    defaults,
+    delivery::{Claimed, Fresh, Verified},
+    grpc,
+    rejection::Rejection,
+    store::{Answer, Settled, StoreError, StoreFuture},
+};
+
+/// What is made of the handler's answer.
+#[derive(Clone, Copy)]
+struct Reading {
+    /// A gRPC handler says in its trailers whether it failed, and its client wants a message whatever came of it.
+    to_grpc: bool,
+    /// Whether the answer's body is read, to be kept for duplicates.
+    is_read: bool,
+}
+
+type Rest<R, E> = Pin<Box<dyn Future<Output = Answered<R, E>> + Send>>;
+
+type Answered<R, E> = Result<Response<ResponseBody<R>>, E>;
+
+/// Runs the handler and settles the claim. Written by hand and not as an `async` block, which would hold the request
+/// twice and move it as often: this is on the way of every delivery.
+#[pin_project]
+pub(super) struct Run<S, R, E>
+where
+    S: Service<Request<Verified<Claimed>>>,
+{
+    shared: Arc<Shared>,
+    reading: Reading,
+    claim: Option<Arc<Claim>>,
+    held: Option<HeldClaim>,
+    #[pin]
+    work: Attended<Oneshot<S, Request<Verified<Claimed>>>>,
+    /// What is left to do once the handler has answered, where something must be waited for.
+    rest: Option<Rest<R, E>>,
+}
+
+impl<S, R> Run<S, R, S::Error>
+where
+    S: Service<Request<Verified<Claimed>>, Response = Response<R>>,
+{
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        inner: S,
+        request: Request<Verified<Fresh>>,
+        claim: Option<Arc<Claim>>,
+    ) -> Self {
+        let reading = reading(&shared, &request, claim.is_some());
+        let held = claim.clone().map(HeldClaim::new);
+        let request = request.map(|body| body.claimed(held.clone()));
+        let work = Attended::new(inner.oneshot(request), claim.clone());
+        Self { shared, reading, claim, held, work, rest: None }
+    }
+}
+
+impl<S, R> Future for Run<S, R, S::Error>
+where
+    S: Service<Request<Verified<Claimed>>, Response = Response<R>>,
+    S::Error: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+{
+    type Output = Step<R, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Some(rest) = this.rest {
+            return rest.as_mut().poll(cx).map(Step::Answered);
+        }
+        let (shared, reading) = (&*this.shared, *this.reading);
+        let outcome = match ready!(this.work.poll(cx)) {
+            Ok(Ok(response)) if reading.is_read && (shared.settings.completes)(response.status()) => {
+                let work = Attended::new(Box::pin(read(response)), this.claim.take());
+                let rest = read_and_settle(Arc::clone(shared), reading, work, this.held.take());
+                return this.rest.insert(Box::pin(rest)).as_mut().poll(cx).map(Step::Answered);
+            }
+            Ok(Ok(response)) => Outcome::Answered(unread(response)),
+            Ok(Err(error)) => Outcome::Failed(error),
+            Err(Panicked) => Outcome::Refused(Rejection::HandlerPanicked),
+        };
+        // Whoever has taken the claim over settles it.
+        let Some(claim) = this.held.take().and_then(|held| held.take()) else {
+            return Poll::Ready(Step::Answered(outcome.answer()));
+        };
+        let told = outcome.told(shared, reading);
+        let at_once = claim.store.is_immediate().then(|| settlement(&claim, told.as_ref()).into_ready().ok());
+        match at_once.flatten() {
+            Some(settled) => Poll::Ready(Step::Answered(conclude(shared, &claim, told, settled, outcome))),
+            None => {
+                let rest = settle(Arc::clone(shared), claim, told, outcome);
+                this.rest.insert(Box::pin(rest)).as_mut().poll(cx).map(Step::Answered)
+            }
+        }
+    }
+}
+
+fn reading(shared: &Shared, request: &Request<Verified<Fresh>>, is_claimed: bool) -> Reading {
+    let to_grpc = grpc::is_grpc(request.headers());
+    let delivery = request.body().delivery();
+    let keeps_body = || {
+        shared.settings.mode == Mode::Api || delivery.provider().answer_carries_meaning(delivery.event_type())
+    };
+    Reading { to_grpc, is_read: is_claimed && (to_grpc || keeps_body()) }
+}
+
+type Read<R> = Response<Captured<R>>;
+
+/// What came of the handler.
+enum Outcome<R, E> {
+    Answered(Read<R>),
+    Failed(E),
+    Refused(Rejection),
+}
+
+impl<R, E> Outcome<R, E> {
+    /// What duplicates are told, if the handler did what it was asked to. A gRPC status that says failure is believed
+    /// whatever the request called itself, since that is not signed.
+    fn told(&self, shared: &Shared, reading: Reading) -> Option<Answer> {
+        let Self::Answered(read) = self else { return None };
+        let grpc_status = grpc::status(read.headers()).or(read.body().grpc_status);
+        let is_processed = (shared.settings.completes)(read.status())
+            && grpc_status.map_or(!reading.to_grpc, |status| status == 0);
+        is_processed.then(|| Answer { status: read.status(), body: read.body().kept.clone() })
+    }
+
+    fn answer(self) -> Answered<R, E> {
+        match self {
+            Self::Answered(read) => Ok(read.map(|captured| captured.body)),
+            Self::Failed(error) => Err(error),
+            Self::Refused(rejection) => Ok(rejection.into_response()),
+        }
+    }
+}
+
+fn unread<R>(response: Response<R>) -> Read<R> {
+    response.map(|body| Captured { body: ResponseBody::inner(body), kept: None, grpc_status: None })
+}
+
+/// The answer with what of it is kept; `None` when its body broke off.
+async fn read<R: Body<Data = Bytes>>(response: Response<R>) -> Option<Read<R>> {
+    let (head, body) = response.into_parts();
+    let captured = capture(body, defaults::ANSWER_BODY).await.ok()?;
+    Some(Response::from_parts(head, captured))
+}
+
+async fn read_and_settle<R, E>(
+    shared: Arc<Shared>,
+    reading: Reading,
+    work: Attended<impl Future<Output = Option<Read<R>>>>,
+    held: Option<HeldClaim>,
+) -> Answered<R, E> {
+    let outcome = match work.await {
+        Ok(Some(read)) => Outcome::Answered(read),
+        Ok(None) => Outcome::Refused(Rejection::AnswerBroken),
+        Err(Panicked) => Outcome::Refused(Rejection::HandlerPanicked),
+    };
+    match held.and_then(|held| held.take()) {
+        None => outcome.answer(),
+        Some(claim) => {
+            let told = outcome.told(&shared, reading);
+            settle(shared, claim, told, outcome).await
+        }
+    }
+}
+
+async fn settle<R, E>(
+    shared: Arc<Shared>,
+    claim: Arc<Claim>,
+    told: Option<Answer>,
+    outcome: Outcome<R, E>,
+) -> Answered<R, E> {
+    let settled = settlement(&claim, told.as_ref()).await;
+    conclude(&shared, &claim, told, settled, outcome)
+}
+
+/// Completes the claim with what duplicates are told, or releases it where there is nothing to tell them.
+fn settlement<'a>(claim: &'a Claim, told: Option<&Answer>) -> StoreFuture<'a, Settled> {
+    match told {
+        Some(answer) => claim.complete(answer.clone()),
+        None => claim.release(),
+    }
+}
+
+/// The answer of a delivery whose claim is settled as well as can be. What is processed and not recorded would run again
+/// if its sender were told so.
+fn conclude<R, E>(
+    shared: &Shared,
+    claim: &Arc<Claim>,
+    told: Option<Answer>,
+    settled: Result<Settled, StoreError>,
+    outcome: Outcome<R, E>,
+) -> Answered<R, E> {
+    match (settled, told) {
+        (Ok(Settled::Stale), Some(_)) => {
+            tracing::warn!(token = ?claim.token, "a delivery was processed after its claim was lost");
+        }
+        (Ok(_), _) => {}
+        (Err(error), None) => {
+            tracing::warn!(%error, token = ?claim.token, "a claim could not be released");
+            settle_later(shared, Arc::clone(claim), None);
+        }
+        (Err(error), told) => {
+            tracing::error!(%error, token = ?claim.token, "a processed delivery could not be recorded");
+            settle_later(shared, Arc::clone(claim), told);
+            return Ok(Rejection::StoreUncertain.into_response());
+        }
+    }
+    outcome.answer()
+}
+
+/// Tries again until the lease ends, in a task: as [`settlement`] does.
+fn settle_later(shared: &Shared, claim: Arc<Claim>, told: Option<Answer>) {
+    let Ok(runtime) = Handle::try_current() else { return };
+    let again = async move {
+        let deadline = claim.clock.monotonic().after(claim.lease);
+        let mut pause = defaults::SETTLE_AGAIN;
+        while claim.clock.monotonic() < deadline {
+            claim.clock.sleep_until(claim.clock.monotonic().after(pause)).await;
+            if settlement(&claim, told.as_ref()).await.is_ok() {
+                return;
+            }
+            pause *= 2;
+        }
+    };
+    shared.settings.tasks.spawn_on(again, &runtime);
+}
