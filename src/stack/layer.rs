@@ -114,12 +114,18 @@ impl<S> Layer<S> for WebhookLayer {
     type Service = WebhookService<S>;
 
     fn layer(&self, handler: S) -> Self::Service {
-        let parts = &*self.parts;
-        let ending = Ending::new(handler, Arc::clone(&parts.ending));
-        let verified = optional(parts.quota_per_tenant.as_ref(), parts.grpc.layer(ending));
-        let counted = optional(parts.quota_per_ip.as_ref(), parts.verify.layer(verified));
-        let allowed = optional(parts.allowlist.as_ref(), counted);
-        WebhookService { stack: parts.render.layer(parts.methods.layer(parts.client_ip.layer(allowed))) }
+        let ending = Ending::new(handler, Arc::clone(&self.parts.ending));
+        WebhookService { stack: self.parts.in_front_of(ending) }
+    }
+}
+
+impl Parts {
+    /// All that a request passes before its delivery is kept or run.
+    pub(super) fn in_front_of<E>(&self, ending: E) -> Front<E> {
+        let verified = optional(self.quota_per_tenant.as_ref(), self.grpc.layer(ending));
+        let counted = optional(self.quota_per_ip.as_ref(), self.verify.layer(verified));
+        let allowed = optional(self.allowlist.as_ref(), counted);
+        self.render.layer(self.methods.layer(self.client_ip.layer(allowed)))
     }
 }
 
@@ -131,9 +137,10 @@ fn optional<L: Layer<S>, S>(layer: Option<&L>, inner: S) -> Either<L::Service, S
 }
 
 type Optional<S, G> = Either<GateService<S, G>, S>;
-type AfterVerify<S> = Optional<GateService<Ending<S>, GrpcUnaryGate>, RateLimit<PerTenant>>;
-type BeforeVerify<S> = Optional<Optional<Verify<AfterVerify<S>>, RateLimit<PerClientIp>>, Allowlist>;
-type Stack<S> = RenderService<GateService<GateService<BeforeVerify<S>, Resolver>, MethodGate>>;
+type AfterVerify<E> = Optional<GateService<E, GrpcUnaryGate>, RateLimit<PerTenant>>;
+type BeforeVerify<E> = Optional<Optional<Verify<AfterVerify<E>>, RateLimit<PerClientIp>>, Allowlist>;
+pub(super) type Front<E> = RenderService<GateService<GateService<BeforeVerify<E>, Resolver>, MethodGate>>;
+type Stack<S> = Front<Ending<S>>;
 
 /// A handler behind the whole stack.
 #[derive(Clone)]
@@ -173,7 +180,7 @@ where
 #[pin_project::pin_project]
 pub struct WebhookFuture<F> {
     #[pin]
-    answer: F,
+    pub(super) answer: F,
 }
 
 impl<F> fmt::Debug for WebhookFuture<F> {
