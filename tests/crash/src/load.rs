@@ -23,8 +23,9 @@ use crate::{Fault, ledger::Ledger};
 
 /// Deliveries that wait for their answers at once; while there are so many, none is added.
 const AT_ONCE: u32 = 256;
-/// One in so many fails on its first attempt.
+/// One in so many fails on its first attempt, and one in so many takes a while.
 const FAILING: u64 = 100;
+const SLOW: u64 = 5;
 /// How often a delivery is sent in all.
 const TRIES: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -34,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Plain,
+    /// Long enough that many of them are running at each kill.
+    Slow,
     FailsOnce,
     Aborts,
 }
@@ -41,6 +44,7 @@ pub enum Kind {
 impl Kind {
     pub fn of(id: &str) -> Self {
         match id.split('-').next() {
+            Some("slow") => Self::Slow,
             Some("fails") => Self::FailsOnce,
             Some("aborts") => Self::Aborts,
             _ => Self::Plain,
@@ -50,6 +54,7 @@ impl Kind {
     const fn id(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::Slow => "slow",
             Self::FailsOnce => "fails",
             Self::Aborts => "aborts",
         }
@@ -58,6 +63,7 @@ impl Kind {
     const fn payload(self) -> &'static str {
         match self {
             Self::Plain => r#"{"ref": "refs/heads/main"}"#,
+            Self::Slow => r#"{"sleep_ms": 100}"#,
             Self::FailsOnce => r#"{"fail": 1}"#,
             Self::Aborts => r#"{"abort": true}"#,
         }
@@ -103,7 +109,11 @@ impl Provider {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let kind = if self.sent().is_multiple_of(FAILING) { Kind::FailsOnce } else { Kind::Plain };
+            let kind = match self.sent() {
+                number if number.is_multiple_of(FAILING) => Kind::FailsOnce,
+                number if number.is_multiple_of(SLOW) => Kind::Slow,
+                _ => Kind::Plain,
+            };
             self.send(kind).await?;
         }
     }

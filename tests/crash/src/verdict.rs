@@ -90,7 +90,7 @@ pub fn judge(
         let runs = runs.get(id).map_or(&[][..], Vec::as_slice);
         let failures = usize::from(Kind::of(id) == Kind::FailsOnce);
         if runs.len() > 1 + failures {
-            verdict.repeated += 1;
+            verdict.repeated += usize::from(due == "processed");
             let uncut = runs.windows(2).filter(|pair| !cut(pair[0], pair[1], outages)).count();
             if uncut > failures || *attempts < runs.len() {
                 verdict.unexplained.push((*id).to_owned());
