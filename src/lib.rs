@@ -34,6 +34,7 @@
 //! | limit rates | [`rate_limit`] |
 //! | run each delivery once | [`idempotency`] and [`store`] |
 //! | answer first and process afterwards | [`ack`] |
+//! | store first, answer, and process afterwards | [`Webhook::inbox`], [`inbox`] and [`store`] |
 //! | write refusals in a form of one's own | [`render`] and [`rejection`] |
 //! | serve without standing open for ever | [`serve`] |
 //! | write a store or a verifier | [`store::ClaimStore`], [`conformance`], [`verify::Verifier`] |

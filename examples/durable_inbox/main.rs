@@ -25,7 +25,7 @@ mod arguments;
 mod handler;
 mod journal;
 
-use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, io::IsTerminal, process::ExitCode, sync::Arc, time::Duration};
 
 use axum::{Router, routing::post};
 use tokio::net::TcpListener;
@@ -59,6 +59,7 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or("warn".into()))
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let arguments = match Arguments::parse(std::env::args().skip(1)) {
         Ok(arguments) => arguments,

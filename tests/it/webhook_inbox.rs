@@ -149,11 +149,11 @@ fn a_quota_that_loses_what_is_never_sent_again_must_still_be_accepted() {
 #[cfg(feature = "axum")]
 #[tokio::test]
 async fn on_an_axum_route_a_mistyped_path_is_404_and_the_whole_path_is_kept() {
-    use axum::{Router, routing::any_service};
+    use axum::Router;
 
     let inbox = inbox();
     let stack = github::webhook().inbox(&inbox, NAME).unwrap();
-    let hooks = Router::new().route_service("/github", any_service(stack));
+    let hooks = Router::new().route_service("/github", stack);
     let server = Server::start(Router::new().nest("/webhooks", hooks)).await;
     let client = server.http1();
     for (path, status) in [("/webhooks/github", StatusCode::OK), ("/webhooks/githbu", StatusCode::NOT_FOUND)]
