@@ -65,7 +65,7 @@ mod measured {
 
     async fn claim(store: &RedisStore, number: u64) {
         let key = ClaimKey::of(&[&number.to_le_bytes()]);
-        let payload = Fingerprint::from_bytes([0; 32]);
+        let payload = Fingerprint::from_bytes([0; 16]);
         let outcome = store.claim(key, payload, Duration::from_secs(60)).await;
         assert!(matches!(outcome, Ok(ClaimOutcome::New(_))), "{outcome:?}");
     }

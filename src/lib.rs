@@ -34,7 +34,7 @@
 //! | limit rates | [`rate_limit`] |
 //! | run each delivery once | [`idempotency`] and [`store`] |
 //! | answer first and process afterwards, in this process | [`ack`] |
-//! | answer once a delivery is on disk, and process it later, here or elsewhere | [`inbox`] and [`store`] |
+//! | store first, answer, and process afterwards, here or elsewhere | [`Webhook::inbox`], [`inbox`] and [`store`] |
 //! | write refusals in a form of one's own | [`render`] and [`rejection`] |
 //! | serve without standing open for ever | [`serve`] |
 //! | write a store or a verifier | [`store::ClaimStore`], [`store::InboxStore`], [`conformance`], [`verify::Verifier`] |

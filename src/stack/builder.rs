@@ -27,8 +27,8 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "a stack protects nothing before it is built and put on a route"]
 pub struct Webhook {
-    provider: Provider,
-    endpoint: Option<Cow<'static, str>>,
+    pub(super) provider: Provider,
+    pub(super) endpoint: Option<Cow<'static, str>>,
     secrets: Vec<SigningSecret>,
     keys: Option<KeySource>,
     required: Vec<(String, SigningSecret)>,
@@ -36,14 +36,14 @@ pub struct Webhook {
     client_ip: ClientIpLayer,
     allowlist: Option<AllowlistLayer>,
     quota_per_ip: Option<RateLimitLayer<PerClientIp>>,
-    quota_per_tenant: Option<RateLimitLayer<PerTenant>>,
+    pub(super) quota_per_tenant: Option<RateLimitLayer<PerTenant>>,
     public_url: Option<String>,
     body_limit: Option<u64>,
     body_budget: Option<BodyBudget>,
-    idempotency: Option<IdempotencyLayer>,
-    ack: Option<AckLayer>,
-    inline_limit: Option<Duration>,
-    may_lose: bool,
+    pub(super) idempotency: Option<IdempotencyLayer>,
+    pub(super) ack: Option<AckLayer>,
+    pub(super) inline_limit: Option<Duration>,
+    pub(super) may_lose: bool,
     render: RenderLayer,
     clock: Option<SharedClock>,
     /// The first setting that could not be taken; told by `build`, so that a chain of calls stays one.

@@ -92,15 +92,22 @@ impl<S> Layer<S> for WebhookLayer {
     type Service = WebhookService<S>;
 
     fn layer(&self, handler: S) -> Self::Service {
-        let parts = &*self.parts;
-        let ending = Ending::new(handler, Arc::clone(&parts.ending));
-        let verified = parts.verify.layer(parts.after.layer(ending));
-        WebhookService { stack: parts.render.layer(parts.before.layer(verified)) }
+        let ending = Ending::new(handler, Arc::clone(&self.parts.ending));
+        WebhookService { stack: self.parts.in_front_of(ending) }
     }
 }
 
-type Stack<S> =
-    RenderService<GateService<Verify<GateService<Ending<S>, AfterVerification>>, BeforeVerification>>;
+impl Parts {
+    /// All that a request passes before its delivery is kept or run.
+    pub(super) fn in_front_of<E>(&self, ending: E) -> Front<E> {
+        let verified = self.verify.layer(self.after.layer(ending));
+        self.render.layer(self.before.layer(verified))
+    }
+}
+
+pub(super) type Front<E> =
+    RenderService<GateService<Verify<GateService<E, AfterVerification>>, BeforeVerification>>;
+type Stack<S> = Front<Ending<S>>;
 
 /// A handler behind the whole stack.
 #[derive(Clone)]
@@ -140,7 +147,7 @@ where
 #[pin_project::pin_project]
 pub struct WebhookFuture<F> {
     #[pin]
-    answer: F,
+    pub(super) answer: F,
 }
 
 impl<F> fmt::Debug for WebhookFuture<F> {

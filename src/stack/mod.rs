@@ -9,8 +9,8 @@
 //! 5. its tenant, or the endpoint, is within its quota, where there is one; otherwise 429;
 //! 6. it is no duplicate, where deliveries are [idempotent](Webhook::idempotent); otherwise it gets the first one's answer.
 //!
-//! Then the handler answers, or [`acknowledge_first`](Webhook::acknowledge_first) does before it. Refusals are written as
-//! problem+json, or as gRPC statuses where the request is gRPC.
+//! Then the handler answers, or [`acknowledge_first`](Webhook::acknowledge_first) does before it. A stack that ends in an
+//! [`inbox`](Webhook::inbox) answers once the delivery is stored, and a worker runs it. Refusals are written as problem+json, or as gRPC statuses where the request is gRPC.
 //!
 //! ```
 //! use std::time::SystemTime;
@@ -44,7 +44,9 @@ mod builder;
 mod checks;
 mod ending;
 mod gates;
+mod inbox;
 mod layer;
 
 pub use builder::Webhook;
+pub use inbox::WebhookInbox;
 pub use layer::{StackDrained, WebhookBody, WebhookFuture, WebhookLayer, WebhookService};

@@ -147,6 +147,11 @@ impl VerifyLayer {
         self
     }
 
+    /// The endpoint that deliveries through this layer arrive at.
+    pub(crate) fn named_endpoint(&self) -> &Arc<Endpoint> {
+        &self.settings.endpoint
+    }
+
     /// Whose delivery a request is.
     ///
     /// # Errors

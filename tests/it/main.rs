@@ -25,3 +25,4 @@ mod sqlite;
 mod stack;
 mod support;
 mod verify;
+mod webhook_inbox;

@@ -13,7 +13,8 @@ impl Scratch {
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("tower-webhook-{}-{number}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("tower-webhook-scratch-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).expect("a scratch directory can be made");
         Self(path)
     }

@@ -1,7 +1,8 @@
 use order::{handler, serve_any, verify};
 use tower::ServiceBuilder;
 use tower_webhook::{
-    ack::AckLayer, idempotency::IdempotencyLayer, store::MemoryClaims, rate_limit::{Quota, RateLimitLayer},
+    ack::AckLayer, idempotency::IdempotencyLayer, inbox::Inbox, rate_limit::{Quota, RateLimitLayer},
+    store::{MemoryClaims, MemoryInbox},
 };
 
 fn main() {
@@ -9,6 +10,7 @@ fn main() {
     serve_any(ServiceBuilder::new().layer(verify()).service_fn(handler));
     serve_any(ServiceBuilder::new().layer(verify()).layer(claims()).service_fn(handler));
     serve_any(ServiceBuilder::new().layer(verify()).layer(AckLayer::default()).service_fn(handler));
+    serve_any(ServiceBuilder::new().layer(verify()).service(Inbox::new(MemoryInbox::default()).service()));
     serve_any(
         ServiceBuilder::new()
             .layer(RateLimitLayer::per_client_ip(Quota::per_minute(100)))

@@ -1,0 +1,152 @@
+//! A stack that ends in an inbox.
+
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    fmt,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use tower_service::Service;
+
+use super::{Webhook, WebhookFuture, WebhookLayer, layer::Front};
+use crate::{
+    body::ResponseBody,
+    delivery::{Delivery, Unverified},
+    error::ConfigError,
+    inbox::{Inbox, InboxService},
+    verify::KeyHandle,
+};
+
+impl Webhook {
+    /// Ends the stack in an inbox: the sender gets 2xx once its delivery is committed, and a worker runs it afterwards, here
+    /// or in another process. `name` is the endpoint's name in the store, and in the settings of workers elsewhere.
+    ///
+    /// ```
+    /// use std::{time::{Duration, SystemTime}};
+    /// use axum::{Router, body::Body, routing::post};
+    /// use http::{Request, StatusCode};
+    /// use tower::ServiceExt;
+    /// use tower_webhook::{
+    ///     SigningSecret, Webhook, inbox::Inbox, provider, store::{MemoryInbox, State}, verify::Signing,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let secret = SigningSecret::from_text("of this endpoint")?;
+    /// let inbox = Inbox::new(MemoryInbox::default()); // SqliteStore::open("inbox.db")? keeps what it was given
+    /// let github = Webhook::from(provider::GITHUB).secret(secret.clone()).inbox(&inbox, "github")?;
+    /// let app: Router = Router::new().route_service("/webhooks/github", github);
+    ///
+    /// let mut delivery = Request::post("/webhooks/github").body(bytes::Bytes::from("{}"))?;
+    /// let forged = delivery.clone().map(Body::from);
+    /// provider::GITHUB.sign(&mut delivery, &secret, &Signing::new("1", SystemTime::now()))?;
+    /// assert_eq!(app.clone().oneshot(delivery.map(Body::from)).await?.status(), StatusCode::OK);
+    /// assert_eq!(app.oneshot(forged).await?.status(), StatusCode::UNAUTHORIZED);
+    ///
+    /// // A worker's handlers are routed like any others, by the path that the sender asked for.
+    /// let handlers: Router = Router::new().route("/webhooks/github", post(async |body: String| println!("{body}")));
+    /// let worker = inbox.worker(handlers).spawn();
+    /// while inbox.counts().await?[0].state != State::Processed {
+    ///     tokio::task::yield_now().await;
+    /// }
+    /// assert_eq!(worker.drain(Duration::from_secs(5)).await.processed, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build), and [`ConfigError::Conflict`] for settings that an inbox leaves nothing to do for:
+    /// idempotency (its own unique key deduplicates), acknowledging first (its commit is the acknowledgement), an inline
+    /// limit (no handler runs while the sender waits); and for a provider that reads the body of every answer.
+    pub fn inbox(
+        mut self,
+        inbox: &Inbox,
+        name: impl Into<Cow<'static, str>>,
+    ) -> Result<WebhookInbox, ConfigError> {
+        if let Some((setting, reason)) = self.meant_for_a_handler() {
+            return Err(ConfigError::Conflict { first: setting, second: ".inbox(..)", reason });
+        }
+        self.endpoint = Some(name.into());
+        let layer = self.build()?;
+        inbox.register(layer.parts.verify.named_endpoint());
+        Ok(WebhookInbox::new(layer, inbox.service()))
+    }
+
+    /// The first setting that makes sense only where a handler follows, and why.
+    fn meant_for_a_handler(&self) -> Option<(&'static str, &'static str)> {
+        let settings = [
+            (self.endpoint.is_some(), ".endpoint(..)", "the inbox is told the endpoint's name"),
+            (self.idempotency.is_some(), ".idempotent(..)", "the inbox deduplicates by its own unique key"),
+            (self.ack.is_some(), ".acknowledge(..)", "the inbox's commit is the acknowledgement"),
+            (self.inline_limit.is_some(), ".inline_limit(..)", "no handler runs while the sender waits"),
+            (
+                self.may_lose && self.quota_per_tenant.is_none(),
+                ".may_lose()",
+                "an inbox loses nothing, so there is nothing to accept",
+            ),
+            (
+                self.provider.answer_carries_meaning(None),
+                "a provider that reads every answer",
+                "an inbox answers before a handler has seen the delivery",
+            ),
+        ];
+        settings.into_iter().find_map(|(set, setting, reason)| set.then_some((setting, reason)))
+    }
+}
+
+/// A stack that ends in an inbox: the service that [`Webhook::inbox`] made, for `Router::route_service` or a server.
+///
+/// Its clones share one set of quotas and keys.
+#[derive(Clone)]
+pub struct WebhookInbox {
+    layer: WebhookLayer,
+    service: InboxService,
+    stack: Front<InboxService>,
+}
+
+impl WebhookInbox {
+    fn new(layer: WebhookLayer, service: InboxService) -> Self {
+        let stack = layer.parts.in_front_of(service.clone());
+        Self { layer, service, stack }
+    }
+
+    /// Runs deliveries for which `key` answers the same one at a time, in order of receipt; those for which it answers
+    /// `None` are free.
+    #[must_use]
+    pub fn ordered_by(self, key: impl Fn(&Delivery) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self::new(self.layer, self.service.ordered_by(key))
+    }
+
+    /// Swaps the keys at run time, and tells how often each has matched; `None` where each tenant has its own.
+    pub fn keys(&self) -> Option<KeyHandle> {
+        self.layer.keys()
+    }
+}
+
+impl fmt::Debug for WebhookInbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookInbox")
+            .field("layer", &self.layer)
+            .field("service", &self.service)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: Unverified> Service<Request<B>> for WebhookInbox {
+    type Response = Response<ResponseBody<Full<Bytes>>>;
+    type Error = Infallible;
+    type Future = WebhookFuture<<Front<InboxService> as Service<Request<B>>>::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<Request<B>>::poll_ready(&mut self.stack, cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        WebhookFuture { answer: self.stack.call(request) }
+    }
+}

@@ -1,0 +1,169 @@
+//! A provider that sends without pause and brings again what was not acknowledged.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tokio::{sync::Semaphore, time::MissedTickBehavior};
+use tower_webhook::{SigningSecret, provider, verify::Signing};
+
+use crate::{Fault, ledger::Ledger};
+
+/// Deliveries that wait for their answers at once; while there are so many, none is added.
+const AT_ONCE: u32 = 256;
+/// One in so many fails on its first attempt, and one in so many takes a while.
+const FAILING: u64 = 100;
+const SLOW: u64 = 5;
+/// How often a delivery is sent in all.
+const TRIES: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How a delivery is to go; its id says so too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    /// Long enough that many of them are running at each kill.
+    Slow,
+    FailsOnce,
+    Aborts,
+}
+
+impl Kind {
+    pub fn of(id: &str) -> Self {
+        match id.split('-').next() {
+            Some("slow") => Self::Slow,
+            Some("fails") => Self::FailsOnce,
+            Some("aborts") => Self::Aborts,
+            _ => Self::Plain,
+        }
+    }
+
+    const fn id(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Slow => "slow",
+            Self::FailsOnce => "fails",
+            Self::Aborts => "aborts",
+        }
+    }
+
+    const fn payload(self) -> &'static str {
+        match self {
+            Self::Plain => r#"{"ref": "refs/heads/main"}"#,
+            Self::Slow => r#"{"sleep_ms": 100}"#,
+            Self::FailsOnce => r#"{"fail": 1}"#,
+            Self::Aborts => r#"{"abort": true}"#,
+        }
+    }
+}
+
+/// Clones are the same provider.
+#[derive(Clone)]
+pub struct Provider {
+    url: Arc<str>,
+    secret: SigningSecret,
+    client: Client<HttpConnector, Full<Bytes>>,
+    ledger: Ledger,
+    sent: Arc<AtomicU64>,
+    places: Arc<Semaphore>,
+    /// The first answer that a provider would take for final.
+    refused: Arc<OnceLock<String>>,
+}
+
+impl Provider {
+    pub fn new(server: SocketAddr, secret: &str, ledger: Ledger) -> Result<Self, Fault> {
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.retry_canceled_requests(false);
+        Ok(Self {
+            url: format!("http://{server}/github").into(),
+            secret: SigningSecret::from_text(secret)?,
+            client: builder.build_http(),
+            ledger,
+            sent: Arc::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE as usize)),
+            refused: Arc::default(),
+        })
+    }
+
+    /// How many deliveries there were so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Sends so many deliveries a second until it is dropped.
+    pub async fn send_without_end(&self, a_second: u32) -> Result<std::convert::Infallible, Fault> {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) / a_second);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let kind = match self.sent() {
+                number if number.is_multiple_of(FAILING) => Kind::FailsOnce,
+                number if number.is_multiple_of(SLOW) => Kind::Slow,
+                _ => Kind::Plain,
+            };
+            self.send(kind).await?;
+        }
+    }
+
+    /// Begins to send one, as soon as there is a place.
+    pub async fn send(&self, kind: Kind) -> Result<(), Fault> {
+        self.not_refused()?;
+        let place = Arc::clone(&self.places).acquire_owned().await?;
+        let id = format!("{}-{}", kind.id(), self.sent.fetch_add(1, Ordering::Relaxed));
+        let provider = self.clone();
+        tokio::spawn(async move {
+            provider.deliver(&id, kind.payload()).await;
+            drop(place);
+        });
+        Ok(())
+    }
+
+    /// Waits for the answers to all that is on its way.
+    pub async fn rest(&self) -> Result<(), Fault> {
+        drop(self.places.acquire_many(AT_ONCE).await?);
+        self.not_refused()
+    }
+
+    fn not_refused(&self) -> Result<(), Fault> {
+        self.refused.get().map_or(Ok(()), |refused| Err(refused.clone().into()))
+    }
+
+    async fn deliver(&self, id: &str, payload: &'static str) {
+        for attempt in 1..=TRIES {
+            match tokio::time::timeout(PATIENCE, self.post(id, payload)).await {
+                Ok(Ok(status)) if status.is_success() => return self.ledger.acknowledged(id).await,
+                Ok(Ok(status)) if !status.is_server_error() => {
+                    self.refused.get_or_init(|| format!("{id} was answered {status}"));
+                    return;
+                }
+                _ => tokio::time::sleep(PAUSE * attempt).await,
+            }
+        }
+    }
+
+    async fn post(&self, id: &str, payload: &'static str) -> Result<StatusCode, Fault> {
+        let mut request = Request::post(&*self.url)
+            .header("content-type", "application/json")
+            .header("x-github-event", "push")
+            .body(Bytes::from_static(payload.as_bytes()))?;
+        provider::GITHUB.sign(&mut request, &self.secret, &Signing::new(id, SystemTime::now()))?;
+        let answer = self.client.request(request.map(Full::new)).await?;
+        let status = answer.status();
+        // An answer that is cut short in the body is an answer: its status has arrived. Read to its end, the connection is kept.
+        drop(answer.into_body().collect().await);
+        Ok(status)
+    }
+}

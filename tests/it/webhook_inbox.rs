@@ -1,0 +1,173 @@
+//! A stack that ends in an inbox, behind a real server: what the sender gets, what is stored, and what a worker runs.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use tokio::sync::mpsc;
+use tower::{ServiceExt, service_fn};
+use tower_webhook::{
+    ConfigError, Delivery, Verified, Webhook,
+    inbox::Inbox,
+    provider::{self, AnswerMeaning},
+    rate_limit::Quota,
+    store::{Filter, MemoryClaims, MemoryInbox, State, Summary},
+};
+
+use crate::support::{github, server::Server};
+
+const NAME: &str = "our-github";
+
+fn inbox() -> Inbox {
+    Inbox::new(MemoryInbox::default())
+}
+
+async fn stored(inbox: &Inbox) -> Vec<Summary> {
+    inbox.list(&Filter::default()).await.expect("memory lists")
+}
+
+/// Waits until so many deliveries are processed.
+async fn processed(inbox: &Inbox, wanted: u64) {
+    let waiting = async {
+        loop {
+            let counts = inbox.counts().await.expect("memory counts");
+            let done = counts.iter().find(|count| count.state == State::Processed);
+            if done.is_some_and(|count| count.deliveries == wanted) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("they are processed");
+}
+
+#[tokio::test]
+async fn a_delivery_is_stored_once_over_http1_and_http2_and_a_worker_runs_it() {
+    let inbox = inbox();
+    let server = Server::start(github::webhook().inbox(&inbox, NAME).unwrap()).await;
+    for (client, id) in [(server.http1(), "1"), (server.http2(), "2")] {
+        for _ in 0..2 {
+            let sent = github::delivery(&server.url("/hooks?a=b"), id, r#"{"b" : 1}"#);
+            let answer = client.request(sent).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+        }
+    }
+    let all = stored(&inbox).await;
+    let ids: Vec<_> = all.iter().map(|one| one.delivery_id.as_deref()).collect();
+    assert_eq!(ids, [Some("1"), Some("2")]);
+    assert!(all.iter().all(|one| &*one.endpoint == NAME && one.state == State::Pending), "{all:?}");
+
+    // The worker is told no endpoint: the stack is on the inbox.
+    let (seen, mut runs) = mpsc::unbounded_channel();
+    let worker = inbox.worker(service_fn(move |request: Request<Verified>| {
+        seen.send(request).expect("the test listens");
+        async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
+    }));
+    let worker = worker.spawn();
+    processed(&inbox, 2).await;
+    assert_eq!(worker.drain(Duration::from_secs(5)).await.processed, 2);
+    let request = runs.recv().await.expect("a run");
+    assert_eq!(request.uri().path_and_query().map(|path| path.as_str()), Some("/hooks?a=b"));
+    let delivery = Arc::clone(request.body().delivery());
+    assert_eq!((delivery.endpoint().name(), &**delivery.body()), (NAME, &br#"{"b" : 1}"#[..]));
+    assert!(delivery.client_ip().is_some());
+}
+
+#[tokio::test]
+async fn what_is_refused_is_rendered_and_not_stored() {
+    let inbox = inbox();
+    let server = Server::start(github::webhook().allow(["127.0.0.0/8"]).inbox(&inbox, NAME).unwrap()).await;
+    let client = server.http1();
+    let get = Request::get(server.url("/")).body(Full::default()).unwrap();
+    for (request, status) in [
+        (github::forged(&server.url("/"), "1", "{}"), StatusCode::UNAUTHORIZED),
+        (get, StatusCode::METHOD_NOT_ALLOWED),
+    ] {
+        let answer = client.request(request).await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        assert!(!answer.into_body().collect().await.unwrap().to_bytes().is_empty());
+    }
+    let elsewhere = github::webhook().allow(["192.0.2.0/24"]).inbox(&inbox, NAME).unwrap();
+    let strangers = Server::start(elsewhere).await;
+    let answer = client.request(github::delivery(&strangers.url("/"), "1", "{}")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    assert!(stored(&inbox).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_quota_stands_before_the_inbox() {
+    let inbox = inbox();
+    let stack = github::webhook().quota_per_ip(Quota::per_minute(1)).inbox(&inbox, NAME).unwrap();
+    let server = Server::start(stack).await;
+    let client = server.http1();
+    for (id, status) in [("1", StatusCode::OK), ("2", StatusCode::TOO_MANY_REQUESTS)] {
+        let answer = client.request(github::delivery(&server.url("/"), id, "{}")).await.unwrap();
+        assert_eq!(answer.status(), status);
+    }
+    assert_eq!(stored(&inbox).await.len(), 1);
+}
+
+#[tokio::test]
+async fn deliveries_get_an_order_key_where_the_stack_is_told_one() {
+    let inbox = inbox();
+    let stack = github::webhook().inbox(&inbox, NAME).unwrap();
+    let stack = stack.ordered_by(|delivery: &Delivery| delivery.event_type().map(str::to_owned));
+    let answer = stack.oneshot(github::delivery("/", "1", "{}")).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(stored(&inbox).await[0].order_key.as_deref(), Some("push"));
+}
+
+#[test]
+fn settings_that_leave_an_inbox_nothing_to_do_are_refused() {
+    let reads_answers = provider::GITHUB.reading_answers(AnswerMeaning::All);
+    let stacks = [
+        (github::webhook().endpoint("other"), ".endpoint(..)"),
+        (github::webhook().idempotent(MemoryClaims::default()), ".idempotent(..)"),
+        (github::webhook().acknowledge_first(), ".acknowledge(..)"),
+        (github::webhook().inline_limit(Duration::from_secs(1)), ".inline_limit(..)"),
+        (github::webhook().may_lose(), ".may_lose()"),
+        (Webhook::from(reads_answers).secret(github::secret()), "a provider that reads every answer"),
+    ];
+    for (stack, setting) in stacks {
+        let refused = stack.inbox(&inbox(), NAME);
+        assert!(
+            matches!(refused, Err(ConfigError::Conflict { first, second: ".inbox(..)", .. }) if first == setting),
+            "{setting}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_quota_that_loses_what_is_never_sent_again_must_still_be_accepted() {
+    let counted = || github::webhook().quota(Quota::per_minute(1));
+    assert!(matches!(counted().inbox(&inbox(), NAME), Err(ConfigError::WouldLose { .. })));
+    assert!(counted().may_lose().inbox(&inbox(), NAME).is_ok());
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn on_an_axum_route_a_mistyped_path_is_404_and_the_whole_path_is_kept() {
+    use axum::Router;
+
+    let inbox = inbox();
+    let stack = github::webhook().inbox(&inbox, NAME).unwrap();
+    let hooks = Router::new().route_service("/github", stack);
+    let server = Server::start(Router::new().nest("/webhooks", hooks)).await;
+    let client = server.http1();
+    for (path, status) in [("/webhooks/github", StatusCode::OK), ("/webhooks/githbu", StatusCode::NOT_FOUND)]
+    {
+        let answer = client.request(github::delivery(&server.url(path), path, "{}")).await.unwrap();
+        assert_eq!(answer.status(), status);
+    }
+    let (seen, mut runs) = mpsc::unbounded_channel();
+    let handlers = Router::new().route(
+        "/webhooks/github",
+        axum::routing::post(async move |body: String| seen.send(body).expect("the test listens")),
+    );
+    let worker = inbox.worker(handlers).spawn();
+    assert_eq!(runs.recv().await.as_deref(), Some("{}"));
+    processed(&inbox, 1).await;
+    worker.drain(Duration::from_secs(5)).await;
+}
