@@ -71,7 +71,7 @@ mod measured {
         let block = Bytes::from(vec![b'x'; 1024]);
         Record {
             key: ClaimKey::of(&[&number.to_be_bytes()]),
-            fingerprint: Fingerprint::from_bytes([7; 32]),
+            fingerprint: Fingerprint::from_bytes([7; 16]),
             endpoint: "github".into(),
             delivery_id: Some(number.to_string().into()),
             event_type: Some("push".into()),

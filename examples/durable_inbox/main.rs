@@ -92,6 +92,7 @@ async fn start(Arguments { store, mode }: Arguments) -> Result<(), Fault> {
                 }
             }
             if let Some(worker) = worker {
+                inbox.drain(defaults::DRAIN).await;
                 let report = worker.drain(defaults::DRAIN).await;
                 println!("processed {}, {} unfinished", report.processed, report.unfinished);
             }
@@ -117,8 +118,8 @@ fn spawn(inbox: &Inbox, Work { log, attempts, lease }: Work) -> Result<RunningWo
     Ok(inbox
         .worker(handlers)
         .endpoint(Endpoint::new(ENDPOINT, provider::GITHUB))
-        .attempts(attempts)
-        .lease(lease)
+        .attempts(attempts)?
+        .lease(lease)?
         .backoff(Backoff::exponential(FIRST_WAIT, LONGEST_WAIT))
         .spawn())
 }
