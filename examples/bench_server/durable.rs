@@ -5,7 +5,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use axum::{
@@ -52,17 +52,20 @@ pub fn routes(files: &Files, work: bool) -> Result<Router, Box<dyn Error + Send 
     let keys = KeyRing::new(tower_webhook::SigningSecret::from_text(SECRET)?);
     Ok(Router::new().route_service("/inbox", durable).route("/processed", get(processed)).route(
         "/fsync-each",
-        post(sync_each).with_state(Arc::new(file)).layer(VerifyLayer::new(provider::GITHUB, keys)?),
+        post(sync_each)
+            .with_state(Arc::new(Mutex::new(file)))
+            .layer(VerifyLayer::new(provider::GITHUB, keys)?),
     ))
 }
 
-/// As services do that sync each delivery by itself.
+/// As services do that sync each delivery by itself: one after the other, so that each is whole in the file.
 async fn sync_each(
-    axum::extract::State(file): axum::extract::State<Arc<File>>,
+    axum::extract::State(file): axum::extract::State<Arc<Mutex<File>>>,
     body: Bytes,
 ) -> Result<&'static str, StatusCode> {
     let synced = tokio::task::spawn_blocking(move || {
-        (&*file).write_all(&body)?;
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&body)?;
         file.sync_data()
     });
     match synced.await {
