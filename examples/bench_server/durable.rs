@@ -23,6 +23,17 @@ use tower_webhook::{
 
 use super::{SECRET, guarded, handler};
 
+pub struct Arguments {
+    pub data: PathBuf,
+    pub work: bool,
+}
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Self { data: PathBuf::from("."), work: false }
+    }
+}
+
 /// A directory that is removed at the end.
 pub struct Files(PathBuf);
 

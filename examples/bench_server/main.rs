@@ -8,14 +8,15 @@
 //! POST `/bare`, `/hand`, `/verify`, `/stack` and `/ack`: GitHub's preset, the secret `bench-secret`. One body with one
 //! signature will do for all requests; the load gives each a fresh `X-GitHub-Delivery`.
 //!
-//! Also `/inbox`, answered once the delivery is in an SQLite inbox, and `/fsync-each`, once it is
+//! With the feature `sqlite` also `/inbox`, answered once the delivery is in an SQLite inbox, and `/fsync-each`, once it is
 //! appended to a file and synced by itself. Both files are in a directory of their own in `--data DIR` (here by default),
 //! which is removed at the end. With `--work` a worker runs what the inbox holds; GET `/processed` tells how much.
 
+#[cfg(feature = "sqlite")]
 mod durable;
 mod hand;
 
-use std::{error::Error, path::PathBuf, time::Duration};
+use std::{error::Error, time::Duration};
 
 use axum::{Router, body::Bytes, routing::post};
 use tokio::net::TcpListener;
@@ -86,22 +87,30 @@ fn app() -> Result<Router, Box<dyn Error + Send + Sync>> {
 
 struct Arguments {
     listen: String,
-    data: PathBuf,
-    work: bool,
+    #[cfg(feature = "sqlite")]
+    durable: durable::Arguments,
 }
 
 fn arguments() -> Option<Arguments> {
     let mut told = std::env::args().skip(1);
-    let (mut listen, mut data, mut work) = (None, PathBuf::from("."), false);
+    let mut listen = None;
+    #[cfg(feature = "sqlite")]
+    let mut durable = durable::Arguments::default();
     while let Some(name) = told.next() {
         match &*name {
             "--listen" => listen = Some(told.next()?),
-            "--data" => data = told.next()?.into(),
-            "--work" => work = true,
+            #[cfg(feature = "sqlite")]
+            "--data" => durable.data = told.next()?.into(),
+            #[cfg(feature = "sqlite")]
+            "--work" => durable.work = true,
             _ => return None,
         }
     }
-    Some(Arguments { listen: listen?, data, work })
+    Some(Arguments {
+        listen: listen?,
+        #[cfg(feature = "sqlite")]
+        durable,
+    })
 }
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
@@ -117,8 +126,11 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
     let listener = TcpListener::bind(&arguments.listen).await?;
     let app = app()?;
-    let files = durable::Files::create(&arguments.data)?;
-    let app = app.merge(durable::routes(&files, arguments.work)?);
+    #[cfg(feature = "sqlite")]
+    let (app, _files) = {
+        let files = durable::Files::create(&arguments.durable.data)?;
+        (app.merge(durable::routes(&files, arguments.durable.work)?), files)
+    };
     println!("listening on http://{}", listener.local_addr()?);
     let shutdown = async {
         let _ = tokio::signal::ctrl_c().await;
