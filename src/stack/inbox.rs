@@ -4,20 +4,26 @@ use std::{
     borrow::Cow,
     convert::Infallible,
     fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body::Body;
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use tower::{BoxError, ServiceExt, util::BoxCloneSyncService};
 use tower_service::Service;
 
-use super::{Webhook, WebhookFuture, WebhookLayer, layer::Front};
+use super::{Webhook, WebhookFuture, WebhookLayer, ending::Ending, layer::Front};
 use crate::{
     body::ResponseBody,
-    delivery::{Delivery, Unverified},
+    delivery::{Delivery, Fresh, Unverified, Verified},
     error::ConfigError,
     inbox::{Inbox, InboxService},
+    rejection::RefusalBody,
     verify::KeyHandle,
 };
 
@@ -74,7 +80,7 @@ impl Webhook {
         self.endpoint = Some(name.into());
         let layer = self.build()?;
         inbox.register(layer.parts.verify.named_endpoint());
-        Ok(WebhookInbox::new(layer, inbox.service()))
+        Ok(WebhookInbox::new(layer, InboxEnding { inbox: inbox.service(), answering: None }))
     }
 
     /// The first setting that makes sense only where a handler follows, and why.
@@ -99,27 +105,54 @@ impl Webhook {
     }
 }
 
+/// The body of an answer of a stack that ends in an inbox.
+pub type InboxBody = UnsyncBoxBody<Bytes, BoxError>;
+
+type Answering = BoxCloneSyncService<Request<Verified<Fresh>>, Response<InboxBody>, Infallible>;
+
 /// A stack that ends in an inbox: the service that [`Webhook::inbox`] made, for `Router::route_service` or a server.
 ///
 /// Its clones share one set of quotas and keys.
 #[derive(Clone)]
 pub struct WebhookInbox {
     layer: WebhookLayer,
-    service: InboxService,
-    stack: Front<InboxService>,
+    ending: InboxEnding,
+    stack: Front<InboxEnding>,
 }
 
 impl WebhookInbox {
-    fn new(layer: WebhookLayer, service: InboxService) -> Self {
-        let stack = layer.parts.in_front_of(service.clone());
-        Self { layer, service, stack }
+    fn new(layer: WebhookLayer, ending: InboxEnding) -> Self {
+        let stack = layer.parts.in_front_of(ending.clone());
+        Self { layer, ending, stack }
     }
 
     /// Runs deliveries for which `key` answers the same one at a time, in order of receipt; those for which it answers
     /// `None` are free.
     #[must_use]
     pub fn ordered_by(self, key: impl Fn(&Delivery) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self::new(self.layer, self.service.ordered_by(key))
+        let Self { layer, ending, .. } = self;
+        Self::new(layer, InboxEnding { inbox: ending.inbox.ordered_by(key), ..ending })
+    }
+
+    /// Lets `handler` answer those deliveries whose answer the provider reads (Dasha BlackBox: Start, Tool and Transfer),
+    /// while the sender waits. They are not stored, and a retry of one runs again; all others are stored as before.
+    ///
+    /// Without this they are stored too, and answered `{"received": true}`.
+    #[must_use]
+    pub fn answering<S, R>(self, handler: S) -> Self
+    where
+        S: Service<Request<Verified>, Response = Response<R>, Error = Infallible>,
+        S: Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        R: Body<Data = Bytes> + RefusalBody + Send + 'static,
+        R::Error: Into<BoxError> + Send + 'static,
+    {
+        let Self { layer, ending, .. } = self;
+        let inline = Ending::new(handler, Arc::clone(&layer.parts.ending));
+        let answering =
+            inline.map_response(|answer| answer.map(|body| body.map_err(Into::into).boxed_unsync()));
+        let answering = Some(BoxCloneSyncService::new(answering));
+        Self::new(layer, InboxEnding { answering, ..ending })
     }
 
     /// Swaps the keys at run time, and tells how often each has matched; `None` where each tenant has its own.
@@ -132,15 +165,15 @@ impl fmt::Debug for WebhookInbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookInbox")
             .field("layer", &self.layer)
-            .field("service", &self.service)
+            .field("ending", &self.ending)
             .finish_non_exhaustive()
     }
 }
 
 impl<B: Unverified> Service<Request<B>> for WebhookInbox {
-    type Response = Response<ResponseBody<Full<Bytes>>>;
+    type Response = Response<ResponseBody<InboxBody>>;
     type Error = Infallible;
-    type Future = WebhookFuture<<Front<InboxService> as Service<Request<B>>>::Future>;
+    type Future = WebhookFuture<<Front<InboxEnding> as Service<Request<B>>>::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<Request<B>>::poll_ready(&mut self.stack, cx)
@@ -148,5 +181,42 @@ impl<B: Unverified> Service<Request<B>> for WebhookInbox {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         WebhookFuture { answer: self.stack.call(request) }
+    }
+}
+
+/// The inbox, and beside it the handler of what must be answered at once.
+#[derive(Clone)]
+pub struct InboxEnding {
+    inbox: InboxService,
+    answering: Option<Answering>,
+}
+
+impl fmt::Debug for InboxEnding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InboxEnding").field("inbox", &self.inbox).finish_non_exhaustive()
+    }
+}
+
+impl Service<Request<Verified<Fresh>>> for InboxEnding {
+    type Response = Response<InboxBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Verified<Fresh>>) -> Self::Future {
+        let delivery = request.body().delivery();
+        let answer_matters = delivery.provider().answer_carries_meaning(delivery.event_type());
+        match self.answering.as_ref().filter(|_| answer_matters) {
+            Some(answering) => Box::pin(answering.clone().oneshot(request)),
+            None => {
+                let stored = self.inbox.call(request);
+                Box::pin(async move {
+                    stored.await.map(|answer| answer.map(|body| body.map_err(Into::into).boxed_unsync()))
+                })
+            }
+        }
     }
 }

@@ -48,5 +48,5 @@ mod inbox;
 mod layer;
 
 pub use builder::Webhook;
-pub use inbox::WebhookInbox;
+pub use inbox::{InboxBody, WebhookInbox};
 pub use layer::{StackDrained, WebhookBody, WebhookFuture, WebhookLayer, WebhookService};

@@ -1,6 +1,10 @@
 //! A stack that ends in an inbox, behind a real server: what the sender gets, what is stored, and what a worker runs.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -13,6 +17,7 @@ use tower_webhook::{
     provider::{self, AnswerMeaning},
     rate_limit::Quota,
     store::{Filter, MemoryClaims, MemoryInbox, State, Summary},
+    verify::Signing,
 };
 
 use crate::support::{github, server::Server};
@@ -94,6 +99,33 @@ async fn what_is_refused_is_rendered_and_not_stored() {
     let answer = client.request(github::delivery(&strangers.url("/"), "1", "{}")).await.unwrap();
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     assert!(stored(&inbox).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_must_be_answered_is_answered_and_everything_else_is_stored() {
+    let inbox = inbox();
+    let decide = service_fn(|request: Request<Verified>| async move {
+        let decided = format!("{:?}", request.body().delivery().event_type());
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(decided)))
+    });
+    let stack = Webhook::from(provider::DASHA_BLACKBOX).secret(github::secret()).inbox(&inbox, NAME).unwrap();
+    let server = Server::start(stack.answering(decide)).await;
+    for (event, expected) in [
+        ("StartWebHookPayload", r#"Some("StartWebHookPayload")"#),
+        ("ToolWebHookPayload", r#"Some("ToolWebHookPayload")"#),
+        ("CompletedWebHookPayload", r#"{"received": true}"#),
+    ] {
+        let body = format!(r#"{{"type":"{event}","callId":"1"}}"#);
+        let mut sent = Request::post(server.url("/")).body(Bytes::from(body)).unwrap();
+        let signing = Signing::new("", SystemTime::now());
+        provider::DASHA_BLACKBOX.sign(&mut sent, &github::secret(), &signing).unwrap();
+        let answer = server.http1().request(sent.map(Full::new)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), expected);
+    }
+    let kept = stored(&inbox).await;
+    let kept: Vec<_> = kept.iter().map(|one| one.event_type.as_deref()).collect();
+    assert_eq!(kept, [Some("CompletedWebHookPayload")]);
 }
 
 #[tokio::test]
