@@ -22,6 +22,10 @@
 //! - a delivery that this worker cannot read, for want of its sealing key or because a later version stored it, is given
 //!   back and loses nothing; one that is damaged is a dead letter.
 //!
+//! A delivery whose lease ended before it was settled, because its process died or was paused, runs alone when it is taken
+//! over: its worker waits until its other runs have ended, and starts nothing beside it. So one that ends the process
+//! each time it runs is a dead letter after its last attempt, and those that ran beside it at first lose one attempt each.
+//!
 //! Dead letters are kept until [`Inbox::requeue`] or [`Inbox::purge`]. A delivery may run more than once, when its process
 //! ends before it is settled, and never by two workers that both settle it: once its lease has ended and somebody else
 //! has it, the first one's handler is stopped and settles nothing.

@@ -26,7 +26,7 @@ use crate::{
     defaults,
     delivery::{Endpoint, Verified},
     idempotency::CatchPanic,
-    store::{Leased, Record, Settlement},
+    store::{Leased, Record, RunToken, Settlement},
 };
 
 /// What all runs of a worker share.
@@ -88,6 +88,12 @@ impl<H> Run<H> {
 
     fn endpoint(&self, name: &str) -> Option<Arc<Endpoint>> {
         self.named.get(name).cloned().or_else(|| self.inbox.registered().get(name).cloned())
+    }
+
+    /// Gives a delivery back that was not started.
+    pub(super) async fn give_back(&self, token: RunToken, since: Moment) {
+        let hold = Hold { inbox: &self.inbox, token, lease: self.settings.lease, since };
+        hold.settle(&Settlement::Returned, &self.stops.cut).await;
     }
 
     /// The request for the handler; else how the run ends without it.

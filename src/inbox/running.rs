@@ -129,7 +129,7 @@ impl Tally {
             Settlement::Processed => add_one(&self.processed),
             Settlement::Retry { .. } => add_one(&self.retried),
             Settlement::DeadLetter { .. } => add_one(&self.dead_letters),
-            Settlement::Returned => {}
+            Settlement::Returned | Settlement::Postponed { .. } => {}
         }
     }
 
