@@ -26,6 +26,8 @@
 //! over: its worker waits until its other runs have ended, and starts nothing beside it. So one that ends the process
 //! each time it runs is a dead letter after its last attempt, and those that ran beside it at first lose one attempt each.
 //!
+//! The handler finds an [`Attempt`] in the request's extensions, and the delivery, as behind any other stack.
+//!
 //! Dead letters are kept until [`Inbox::requeue`] or [`Inbox::purge`]. A delivery may run more than once, when its process
 //! ends before it is settled, and never by two workers that both settle it: once its lease has ended and somebody else
 //! has it, the first one's handler is stopped and settles nothing.
@@ -105,6 +107,7 @@ pub use endpoint::{InboxService, Storable};
 pub use envelope::EnvelopeError;
 pub use handle::{Inbox, OpenError, Shown};
 pub use headers::StoredHeaders;
+pub use request::Attempt;
 pub use running::{RunningWorker, WorkerReport};
 #[cfg(feature = "encryption")]
 pub use seal::{SealError, SealingKeys};

@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::{
     Inbox, OpenError,
     hold::Hold,
-    request::rebuild,
+    request::{self, rebuild},
     running::{Stops, Tally},
     worker::Settings,
 };
@@ -97,11 +97,11 @@ impl<H> Run<H> {
     }
 
     /// The request for the handler; else how the run ends without it.
-    fn read(&self, record: &Record) -> Result<Request<Verified>, Ending> {
+    fn read(&self, record: &Record, attempt: request::Attempt) -> Result<Request<Verified>, Ending> {
         match self.inbox.open(record) {
             Ok(envelope) => {
                 self.unreadable.last().take();
-                Ok(rebuild(envelope, self.endpoint(&record.endpoint), record))
+                Ok(rebuild(envelope, self.endpoint(&record.endpoint), record, attempt))
             }
             Err(error) if error.is_damage() => Err(Ending::Settle(dead_letter(error.to_string()))),
             Err(error) => {
@@ -162,7 +162,7 @@ where
                 "begun {begun} times and never ended: each run ended its process or lost its lease"
             )))
         } else {
-            match self.read(&record) {
+            match self.read(&record, request::Attempt { number: attempt, record: hold.token.record }) {
                 Ok(request) => {
                     // Its bytes are in the request, sealed ones for a second time.
                     drop(record);
