@@ -19,8 +19,9 @@
 //! - after 404 or 405, or gRPC's `UNIMPLEMENTED`, it is a dead letter at once: trying again finds no handler either;
 //! - after any other answer, an error, a panic or a run that takes too long it waits, longer each time, and runs again;
 //!   after the last attempt it is a dead letter. A run that ends its process counts, too;
-//! - a delivery that this worker cannot read, for want of its sealing key or because a later version stored it, is given
-//!   back and loses nothing; one that is damaged is a dead letter.
+//! - a delivery that this worker cannot read, for want of its sealing key or because a later version stored it, is put
+//!   off for [`WORKER_UNREADABLE_PAUSE`](crate::defaults::WORKER_UNREADABLE_PAUSE) and loses no attempt; one that is
+//!   damaged is a dead letter.
 //!
 //! A delivery whose lease ended before it was settled, because its process died or was paused, runs alone when it is taken
 //! over: its worker waits until its other runs have ended, and starts nothing beside it. So one that ends the process

@@ -73,8 +73,6 @@ enum Ending {
     Cut,
     /// The lease ended: the delivery is somebody else's.
     Lost,
-    /// This worker cannot read it, and another one may.
-    Unreadable,
 }
 
 impl<H> Run<H> {
@@ -107,11 +105,12 @@ impl<H> Run<H> {
             Err(error) => {
                 self.tally.unreadable();
                 if self.unreadable.note(&error) {
-                    tracing::error!(%error, ?record, "a delivery cannot be read, and is left as it is");
+                    tracing::error!(%error, ?record, "a delivery cannot be read, and is put off");
                 } else {
-                    tracing::debug!(%error, ?record, "a delivery cannot be read, and is left as it is");
+                    tracing::debug!(%error, ?record, "a delivery cannot be read, and is put off");
                 }
-                Err(Ending::Unreadable)
+                // Another worker may.
+                Err(Ending::Settle(Settlement::Postponed { after: defaults::WORKER_UNREADABLE_PAUSE }))
             }
         }
     }
@@ -146,12 +145,9 @@ where
             self.tally.ended();
         }
         drop(place);
-        if matches!(ending, Ending::Unreadable) {
-            let _ = self.stops.abandon.run_until_cancelled(self.leave(hold)).await;
-        }
     }
 
-    /// Runs a delivery and settles it, but for one that cannot be read.
+    /// Runs a delivery and settles it.
     async fn one(&self, leased: Leased, hold: Hold<'_>) -> Ending {
         let Leased { attempt, record, .. } = leased;
         let (endpoint, id) = (record.endpoint.clone(), record.delivery_id.clone());
@@ -174,7 +170,6 @@ where
         let settlement = match &ending {
             Ending::Settle(settlement) => settlement,
             Ending::Cut => &Settlement::Returned,
-            Ending::Unreadable => return ending,
             Ending::Lost => {
                 tracing::warn!(endpoint, id, attempt, "a run lost its lease, and was stopped");
                 return ending;
@@ -218,15 +213,6 @@ where
         let backoff = self.settings.backoff.wait(attempt, fastrand::f64(), None);
         let asked = asked.unwrap_or_default().min(defaults::WORKER_LONGEST_ASKED);
         Settlement::Retry { after: asked.max(backoff), reason: outcome.to_string().into() }
-    }
-
-    /// Gives an unreadable delivery back after half of its lease, so that this worker does not take it again at once,
-    /// and when it stops. The attempt does not count.
-    async fn leave(&self, hold: Hold<'_>) {
-        let back = hold.since.after(hold.lease / 2);
-        let clock = self.inbox.shared_clock();
-        let _ = self.stops.stop.run_until_cancelled(clock.sleep_until(back)).await;
-        hold.settle(&Settlement::Returned, &self.stops.cut).await;
     }
 }
 
