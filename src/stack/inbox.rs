@@ -138,7 +138,7 @@ impl fmt::Debug for WebhookInbox {
 }
 
 impl<B: Unverified> Service<Request<B>> for WebhookInbox {
-    type Response = Response<ResponseBody<Full<Bytes>>>;
+    type Response = Response<ResponseBody<ResponseBody<Full<Bytes>>>>;
     type Error = Infallible;
     type Future = WebhookFuture<<Front<InboxService> as Service<Request<B>>>::Future>;
 
