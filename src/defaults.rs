@@ -256,6 +256,10 @@ pub const WORKER_LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
 /// store and back.
 pub const WORKER_SHORTEST_LEASE: Duration = Duration::from_millis(100);
 
+/// How long a delivery waits that a worker could not read: so long that a worker without the key does little but look, and a
+/// delivery waits no longer once its key is there.
+pub const WORKER_UNREADABLE_PAUSE: Duration = Duration::from_secs(30);
+
 /// How long a worker rests after deliveries that it cannot read: long enough that a worker with the right keys gets to
 /// them first, short enough that it finds those behind them which it can read.
 pub const WORKER_UNREADABLE_REST: Duration = Duration::from_millis(100);

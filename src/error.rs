@@ -175,6 +175,20 @@ pub enum ConfigError {
         reason: &'static str,
     },
 
+    /// An inbox has an endpoint of this name, and another provider sends to it.
+    #[error(
+        "the inbox has an endpoint {name:?} already, to which another provider sends ({known}, and not {provider}): \
+         give each endpoint a name of its own"
+    )]
+    EndpointTaken {
+        /// The endpoint's name.
+        name: String,
+        /// The provider that sends to it.
+        known: String,
+        /// The provider that was to.
+        provider: String,
+    },
+
     /// An IPv6 network that shares a quota is too large or not one.
     #[error("{prefix} is not a prefix length for a quota: choose one from 32 to 128")]
     InvalidIpv6Prefix {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
 use serde::Deserialize;
-use tower_webhook::Delivery;
+use tower_webhook::{Delivery, inbox::Attempt};
 
 use crate::journal::Journal;
 
@@ -23,19 +23,17 @@ pub struct Orders {
 pub async fn run(
     State(journal): State<Journal>,
     Extension(delivery): Extension<Arc<Delivery>>,
+    Extension(attempt): Extension<Attempt>,
     Json(orders): Json<Orders>,
 ) -> StatusCode {
     let Some(id) = delivery.id() else { return StatusCode::BAD_REQUEST };
-    let attempt = match journal.begun(id.as_str()).await {
-        Ok(attempt) => attempt,
-        Err(fault) => {
-            tracing::error!(%fault, "an attempt cannot be written down");
-            return StatusCode::INTERNAL_SERVER_ERROR;
-        }
-    };
+    if let Err(fault) = journal.begun(id.as_str(), attempt.number).await {
+        tracing::error!(%fault, "an attempt cannot be written down");
+        return StatusCode::INTERNAL_SERVER_ERROR;
+    }
     if orders.abort {
         std::process::abort();
     }
     tokio::time::sleep(Duration::from_millis(orders.sleep_ms)).await;
-    if attempt <= orders.fail { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
+    if attempt.number <= orders.fail { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
 }

@@ -7,7 +7,7 @@ use crate::{body::ResponseBody, delivery::Delivery, error::ConfigError, grpc, st
 
 /// Status, content type and body of every acknowledgement of a layer.
 #[derive(Debug, Clone)]
-pub(super) struct Acknowledgement {
+pub(crate) struct Acknowledgement {
     status: StatusCode,
     content_type: HeaderValue,
     body: Bytes,
@@ -51,7 +51,7 @@ impl Acknowledgement {
         Answer { status: self.status, body: (meant && self.has_body()).then(|| self.body.clone()) }
     }
 
-    pub(super) fn response<R>(&self, to_grpc: bool) -> Response<ResponseBody<R>> {
+    pub(crate) fn response<R>(&self, to_grpc: bool) -> Response<ResponseBody<R>> {
         if to_grpc {
             return grpc::answer(Bytes::from_static(grpc::EMPTY_MESSAGE));
         }

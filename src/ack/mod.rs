@@ -63,6 +63,7 @@ mod drain;
 mod layer;
 mod service;
 
+pub(crate) use answer::Acknowledgement;
 pub use attempts::GivenUp;
 pub use backoff::Backoff;
 pub(crate) use backoff::retry_after;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header, request::Parts};
+use http::{Request, Response, Uri, request::Parts};
 use http_body_util::Full;
 use tower_service::Service;
 
@@ -21,8 +21,11 @@ use super::{
     envelope::{Envelope, StoredId},
 };
 use crate::{
+    ack::Acknowledgement,
+    body::ResponseBody,
     delivery::{Delivery, Fresh, Verified},
     detach::RunToCompletion,
+    grpc::is_grpc,
     rejection::Rejection,
     store::{ClaimKey, Put, Record},
 };
@@ -55,6 +58,8 @@ mod sealed {
 impl Storable for Verified<Fresh> {}
 
 /// Answers 2xx once a delivery is committed, and 503 while it cannot be.
+///
+/// A gRPC sender gets an empty message with status 0.
 ///
 /// A leaving client cancels nothing: a commit that has begun is finished, and the sender's retry is told so.
 #[derive(Clone)]
@@ -138,7 +143,7 @@ impl<B> Service<Request<B>> for InboxService
 where
     B: Storable,
 {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<ResponseBody<Full<Bytes>>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -148,6 +153,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (head, body) = request.into_parts();
+        let to_grpc = is_grpc(&head.headers);
         let body: Verified<Fresh> = body.into_fresh();
         let commit = match self.inbox.commits().begin() {
             Ok(commit) => commit,
@@ -170,7 +176,7 @@ where
             match outcome {
                 Ok(put) => {
                     tell(put, &endpoint, id.as_deref());
-                    received()
+                    Acknowledgement::default().response(to_grpc)
                 }
                 Err(error) => {
                     tracing::warn!(endpoint = &*endpoint, %error, "a delivery could not be stored");
@@ -190,11 +196,4 @@ fn tell(put: Put, endpoint: &str, id: Option<&str>) {
             tracing::warn!(endpoint, id, "another payload under a known delivery id, kept aside")
         }
     }
-}
-
-fn received() -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(Bytes::from_static(br#"{"received": true}"#)));
-    *response.status_mut() = StatusCode::OK;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

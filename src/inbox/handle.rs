@@ -22,6 +22,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     defaults,
     delivery::Endpoint,
+    error::ConfigError,
     rejection::Rejection,
     store::{
         ClaimKey, Count, Filter, InboxStore, LeaseBatch, LeaseRequest, Put, Record, RecordId, RunToken,
@@ -169,13 +170,31 @@ impl Inbox {
         Worker::new(self.clone(), handler)
     }
 
-    /// Names an endpoint of this process, so that its workers here take its deliveries.
-    pub fn register(&self, endpoint: &Arc<Endpoint>) {
+    /// Names an endpoint of this process, so that its workers here take its deliveries. Naming it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::EndpointTaken`] when there is one of that name for another provider, or for other settings of it.
+    pub fn register(&self, endpoint: &Arc<Endpoint>) -> Result<(), ConfigError> {
+        let mut taken_by = None;
         self.registered.rcu(|known| {
+            let other = known.get(endpoint.name()).filter(|other| other.provider() != endpoint.provider());
+            taken_by = other.cloned();
+            if taken_by.is_some() {
+                return Arc::clone(known);
+            }
             let mut known = Endpoints::clone(known);
             known.insert(endpoint.name().into(), Arc::clone(endpoint));
-            known
+            Arc::new(known)
         });
+        match taken_by {
+            None => Ok(()),
+            Some(other) => Err(ConfigError::EndpointTaken {
+                name: endpoint.name().to_owned(),
+                known: other.provider().name().to_owned(),
+                provider: endpoint.provider().name().to_owned(),
+            }),
+        }
     }
 
     /// Refuses new deliveries from now on, on all clones, and waits for those that are being stored, those whose client

@@ -19,8 +19,15 @@
 //! - after 404 or 405, or gRPC's `UNIMPLEMENTED`, it is a dead letter at once: trying again finds no handler either;
 //! - after any other answer, an error, a panic or a run that takes too long it waits, longer each time, and runs again;
 //!   after the last attempt it is a dead letter. A run that ends its process counts, too;
-//! - a delivery that this worker cannot read, for want of its sealing key or because a later version stored it, is given
-//!   back and loses nothing; one that is damaged is a dead letter.
+//! - a delivery that this worker cannot read, for want of its sealing key or because a later version stored it, is put
+//!   off for [`WORKER_UNREADABLE_PAUSE`](crate::defaults::WORKER_UNREADABLE_PAUSE) and loses no attempt; one that is
+//!   damaged is a dead letter.
+//!
+//! A delivery whose lease ended before it was settled, because its process died or was paused, runs alone when it is taken
+//! over: its worker waits until its other runs have ended, and starts nothing beside it. So one that ends the process
+//! each time it runs is a dead letter after its last attempt, and those that ran beside it at first lose one attempt each.
+//!
+//! The handler finds an [`Attempt`] in the request's extensions, and the delivery, as behind any other stack.
 //!
 //! Dead letters are kept until [`Inbox::requeue`] or [`Inbox::purge`]. A delivery may run more than once, when its process
 //! ends before it is settled, and never by two workers that both settle it: once its lease has ended and somebody else
@@ -101,6 +108,7 @@ pub use endpoint::{InboxService, Storable};
 pub use envelope::EnvelopeError;
 pub use handle::{Inbox, OpenError, Shown};
 pub use headers::StoredHeaders;
+pub use request::Attempt;
 pub use running::{RunningWorker, WorkerReport};
 #[cfg(feature = "encryption")]
 pub use seal::{SealError, SealingKeys};

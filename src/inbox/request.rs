@@ -9,13 +9,25 @@ use crate::{
     client_ip::PeerAddr,
     delivery::{ClientIp, Delivery, Endpoint, Tenant, Verified},
     provider::Provider,
-    store::Record,
+    store::{Record, RecordId},
 };
+
+/// Which run of which stored delivery this is: a worker puts it into the extensions of each request for its handler.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Attempt {
+    /// Which attempt, from 1: at most as many as the worker's [`attempts`](super::Worker::attempts). One that ended its
+    /// process counts, one that was given back does not, and a requeued delivery begins anew.
+    pub number: u32,
+    /// The store's number of the delivery, by which [`Inbox::show`](super::Inbox::show) finds it.
+    pub record: RecordId,
+}
 
 pub(super) fn rebuild(
     envelope: Envelope,
     endpoint: Option<Arc<Endpoint>>,
     record: &Record,
+    attempt: Attempt,
 ) -> Request<Verified> {
     let endpoint = endpoint.unwrap_or_else(|| {
         let provider = Provider::unknown(envelope.provider.clone());
@@ -47,5 +59,6 @@ pub(super) fn rebuild(
         extensions.insert(axum::extract::ConnectInfo(peer));
     }
     extensions.insert(delivery);
+    extensions.insert(attempt);
     request
 }

@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::{
     Inbox, OpenError,
     hold::Hold,
-    request::rebuild,
+    request::{self, rebuild},
     running::{Stops, Tally},
     worker::Settings,
 };
@@ -26,7 +26,7 @@ use crate::{
     defaults,
     delivery::{Endpoint, Verified},
     idempotency::CatchPanic,
-    store::{Leased, Record, Settlement},
+    store::{Leased, Record, RunToken, Settlement},
 };
 
 /// What all runs of a worker share.
@@ -73,8 +73,6 @@ enum Ending {
     Cut,
     /// The lease ended: the delivery is somebody else's.
     Lost,
-    /// This worker cannot read it, and another one may.
-    Unreadable,
 }
 
 impl<H> Run<H> {
@@ -90,22 +88,29 @@ impl<H> Run<H> {
         self.named.get(name).cloned().or_else(|| self.inbox.registered().get(name).cloned())
     }
 
+    /// Gives a delivery back that was not started.
+    pub(super) async fn give_back(&self, token: RunToken, since: Moment) {
+        let hold = Hold { inbox: &self.inbox, token, lease: self.settings.lease, since };
+        hold.settle(&Settlement::Returned, &self.stops.cut).await;
+    }
+
     /// The request for the handler; else how the run ends without it.
-    fn read(&self, record: &Record) -> Result<Request<Verified>, Ending> {
+    fn read(&self, record: &Record, attempt: request::Attempt) -> Result<Request<Verified>, Ending> {
         match self.inbox.open(record) {
             Ok(envelope) => {
                 self.unreadable.last().take();
-                Ok(rebuild(envelope, self.endpoint(&record.endpoint), record))
+                Ok(rebuild(envelope, self.endpoint(&record.endpoint), record, attempt))
             }
             Err(error) if error.is_damage() => Err(Ending::Settle(dead_letter(error.to_string()))),
             Err(error) => {
                 self.tally.unreadable();
                 if self.unreadable.note(&error) {
-                    tracing::error!(%error, ?record, "a delivery cannot be read, and is left as it is");
+                    tracing::error!(%error, ?record, "a delivery cannot be read, and is put off");
                 } else {
-                    tracing::debug!(%error, ?record, "a delivery cannot be read, and is left as it is");
+                    tracing::debug!(%error, ?record, "a delivery cannot be read, and is put off");
                 }
-                Err(Ending::Unreadable)
+                // Another worker may.
+                Err(Ending::Settle(Settlement::Postponed { after: defaults::WORKER_UNREADABLE_PAUSE }))
             }
         }
     }
@@ -140,12 +145,9 @@ where
             self.tally.ended();
         }
         drop(place);
-        if matches!(ending, Ending::Unreadable) {
-            let _ = self.stops.abandon.run_until_cancelled(self.leave(hold)).await;
-        }
     }
 
-    /// Runs a delivery and settles it, but for one that cannot be read.
+    /// Runs a delivery and settles it.
     async fn one(&self, leased: Leased, hold: Hold<'_>) -> Ending {
         let Leased { attempt, record, .. } = leased;
         let (endpoint, id) = (record.endpoint.clone(), record.delivery_id.clone());
@@ -156,7 +158,7 @@ where
                 "begun {begun} times and never ended: each run ended its process or lost its lease"
             )))
         } else {
-            match self.read(&record) {
+            match self.read(&record, request::Attempt { number: attempt, record: hold.token.record }) {
                 Ok(request) => {
                     // Its bytes are in the request, sealed ones for a second time.
                     drop(record);
@@ -168,7 +170,6 @@ where
         let settlement = match &ending {
             Ending::Settle(settlement) => settlement,
             Ending::Cut => &Settlement::Returned,
-            Ending::Unreadable => return ending,
             Ending::Lost => {
                 tracing::warn!(endpoint, id, attempt, "a run lost its lease, and was stopped");
                 return ending;
@@ -212,15 +213,6 @@ where
         let backoff = self.settings.backoff.wait(attempt, fastrand::f64(), None);
         let asked = asked.unwrap_or_default().min(defaults::WORKER_LONGEST_ASKED);
         Settlement::Retry { after: asked.max(backoff), reason: outcome.to_string().into() }
-    }
-
-    /// Gives an unreadable delivery back after half of its lease, so that this worker does not take it again at once,
-    /// and when it stops. The attempt does not count.
-    async fn leave(&self, hold: Hold<'_>) {
-        let back = hold.since.after(hold.lease / 2);
-        let clock = self.inbox.shared_clock();
-        let _ = self.stops.stop.run_until_cancelled(clock.sleep_until(back)).await;
-        hold.settle(&Settlement::Returned, &self.stops.cut).await;
     }
 }
 

@@ -45,7 +45,7 @@ pub struct WorkerReport {
     pub retried: u64,
     /// Deliveries given up as dead letters.
     pub dead_letters: u64,
-    /// How often a delivery could not be opened with this worker's sealing keys, and was left as it is.
+    /// How often a delivery could not be opened with this worker's sealing keys, and was put off.
     pub unreadable: u64,
     /// Runs that have not ended. Those that were cut off run again, here or elsewhere: nothing is lost.
     pub unfinished: u64,
@@ -129,7 +129,7 @@ impl Tally {
             Settlement::Processed => add_one(&self.processed),
             Settlement::Retry { .. } => add_one(&self.retried),
             Settlement::DeadLetter { .. } => add_one(&self.dead_letters),
-            Settlement::Returned => {}
+            Settlement::Returned | Settlement::Postponed { .. } => {}
         }
     }
 

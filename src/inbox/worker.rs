@@ -23,7 +23,7 @@ use crate::{
 /// How a worker runs deliveries.
 #[derive(Clone)]
 pub(super) struct Settings {
-    pub(super) concurrency: usize,
+    pub(super) concurrency: u32,
     pub(super) attempts: u32,
     pub(super) attempt_limit: Duration,
     pub(super) lease: Duration,
@@ -48,7 +48,7 @@ impl fmt::Debug for Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            concurrency: defaults::WORKER_CONCURRENCY,
+            concurrency: places(defaults::WORKER_CONCURRENCY),
             attempts: defaults::WORKER_ATTEMPTS,
             attempt_limit: defaults::ATTEMPT_LIMIT,
             lease: defaults::LEASE,
@@ -94,7 +94,7 @@ impl<H> Worker<H> {
     /// [`ConfigError::Zero`].
     pub fn concurrency(mut self, deliveries: usize) -> Result<Self, ConfigError> {
         not_zero("concurrency", deliveries > 0)?;
-        self.settings.concurrency = deliveries.min(Semaphore::MAX_PERMITS);
+        self.settings.concurrency = places(deliveries);
         Ok(self)
     }
 
@@ -186,6 +186,11 @@ impl<H> Worker<H> {
         });
         running
     }
+}
+
+/// As many as a semaphore can hold and hand out at once.
+fn places(deliveries: usize) -> u32 {
+    u32::try_from(deliveries.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX)
 }
 
 fn not_zero(setting: &'static str, holds: bool) -> Result<(), ConfigError> {

@@ -68,7 +68,8 @@ impl Webhook {
     ///
     /// As [`build`](Self::build), and [`ConfigError::Conflict`] for settings that an inbox leaves nothing to do for:
     /// idempotency (its own unique key deduplicates), acknowledging first (its commit is the acknowledgement), an inline
-    /// limit (no handler runs while the sender waits); and for a provider that reads the body of every answer.
+    /// limit (no handler runs while the sender waits); and for a provider that reads the body of every answer. And
+    /// [`ConfigError::EndpointTaken`] when the inbox has an endpoint of that name for another provider.
     pub fn inbox(
         mut self,
         inbox: &Inbox,
@@ -79,7 +80,7 @@ impl Webhook {
         }
         self.endpoint = Some(name.into());
         let layer = self.build()?;
-        inbox.register(layer.parts.verify.named_endpoint());
+        inbox.register(layer.parts.verify.named_endpoint())?;
         Ok(WebhookInbox::new(layer, InboxEnding { inbox: inbox.service(), answering: None }))
     }
 

@@ -90,6 +90,9 @@ pub struct Leased {
     pub token: RunToken,
     /// Which attempt this is, from 1. It was written before this was returned, so a run that kills its process counts.
     pub attempt: u32,
+    /// Whether the lease of an earlier run ended without a settlement: the process that ran it died, or was paused. It stays
+    /// so until a run is settled as anything but [`Settlement::Returned`] or [`Settlement::Postponed`].
+    pub taken_over: bool,
     /// How long ago it was received, by the store's clock.
     pub age: Duration,
     /// The delivery.
@@ -123,8 +126,26 @@ pub enum Settlement {
         /// Why, for the history.
         reason: Box<str>,
     },
-    /// Handed back without having been run: the attempt does not count.
+    /// Handed back without having been run: the attempt does not count. It is due at once, in its place by receipt.
     Returned,
+    /// The same, and not due before so long: whoever settles so could not run it.
+    Postponed {
+        /// Not before then.
+        after: Duration,
+    },
+}
+
+impl Settlement {
+    /// Whether the attempt was none: nothing is known of the delivery that was not known before.
+    pub(crate) const fn is_unrun(&self) -> bool {
+        matches!(self, Self::Returned | Self::Postponed { .. })
+    }
+
+    /// Whether it is to be run again.
+    #[cfg(feature = "postgres")]
+    pub(crate) const fn falls_due(&self) -> bool {
+        !matches!(self, Self::Processed | Self::DeadLetter { .. })
+    }
 }
 
 /// Accepted deliveries. Every operation is atomic over all callers, in this process and in others, and what it returned

@@ -79,6 +79,8 @@ struct Entry {
     /// When a pending one falls due, and when a running one's lease ends.
     due: Moment,
     attempts: u32,
+    /// Whether a lease has ended without a settlement, and no run was settled since.
+    taken_over: bool,
     fence: i64,
     failed: Vec<Failed>,
 }
@@ -96,8 +98,16 @@ impl Held {
         if state == State::Pending {
             self.active.insert(id);
         }
-        let entry =
-            Entry { record, state, received: now, due: now, attempts: 0, fence: 0, failed: Vec::new() };
+        let entry = Entry {
+            record,
+            state,
+            received: now,
+            due: now,
+            attempts: 0,
+            taken_over: false,
+            fence: 0,
+            failed: Vec::new(),
+        };
         self.entries.insert(id, entry);
     }
 
@@ -173,6 +183,7 @@ impl Held {
                 continue;
             }
             self.last_fence += 1;
+            entry.taken_over |= entry.state == State::Running;
             entry.state = State::Running;
             entry.due = now.after(request.lease);
             entry.attempts += 1;
@@ -180,6 +191,7 @@ impl Held {
             batch.deliveries.push(Leased {
                 token: RunToken { record: id, fence: entry.fence },
                 attempt: entry.attempts,
+                taken_over: entry.taken_over,
                 age: now.since(entry.received),
                 record: entry.record.clone(),
             });
@@ -194,6 +206,7 @@ impl Held {
 
     fn settle(&mut self, token: RunToken, settlement: Settlement, now: Moment) -> Settled {
         let Some(entry) = self.holder(token) else { return Settled::Stale };
+        entry.taken_over &= settlement.is_unrun();
         match settlement {
             Settlement::Processed => entry.state = State::Processed,
             Settlement::Retry { after, reason } => {
@@ -209,6 +222,11 @@ impl Held {
                 entry.attempts -= 1;
                 entry.state = State::Pending;
                 entry.due = now;
+            }
+            Settlement::Postponed { after } => {
+                entry.attempts -= 1;
+                entry.state = State::Pending;
+                entry.due = now.after(after);
             }
         }
         if entry.is_settled() {

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::sync::mpsc;
 use tower::{ServiceExt, service_fn};
 use tower_webhook::{
-    ConfigError, Delivery, Verified, Webhook,
+    ConfigError, Delivery, Endpoint, Verified, Webhook,
     inbox::Inbox,
     provider::{self, AnswerMeaning},
     rate_limit::Quota,
@@ -202,4 +202,37 @@ async fn on_an_axum_route_a_mistyped_path_is_404_and_the_whole_path_is_kept() {
     assert_eq!(runs.recv().await.as_deref(), Some("{}"));
     processed(&inbox, 1).await;
     worker.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_name_that_another_provider_has_in_the_inbox_is_refused() {
+    let inbox = inbox();
+    let _first = github::webhook().inbox(&inbox, NAME).expect("free");
+    let _again =
+        github::webhook().inbox(&inbox.clone(), NAME).expect("the same provider, with keys of its own");
+    let stripe = || Webhook::from(provider::STRIPE).secret(github::secret());
+    let refused = stripe().inbox(&inbox, NAME).expect_err("taken");
+    assert!(
+        matches!(&refused, ConfigError::EndpointTaken { name, known, provider }
+            if name == NAME && known == "github" && provider == "stripe"),
+        "{refused}"
+    );
+    let direct = inbox.register(&Arc::new(Endpoint::new(NAME, provider::STRIPE)));
+    assert!(matches!(direct, Err(ConfigError::EndpointTaken { .. })), "{direct:?}");
+    let _other = stripe().inbox(&inbox, "our-stripe").expect("a name of its own");
+
+    let github = github::webhook().inbox(&inbox, NAME).expect("it is still the first one's");
+    let sent = github.oneshot(github::delivery("/hooks", "1", "{}")).await.expect("infallible");
+    assert_eq!(sent.status(), StatusCode::OK);
+    let names = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = Arc::clone(&names);
+    let worker = inbox
+        .worker(service_fn(move |request: Request<Verified>| {
+            told.lock().unwrap().push(request.body().delivery().provider().name().to_owned());
+            async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
+        }))
+        .spawn();
+    processed(&inbox, 1).await;
+    worker.drain(Duration::from_secs(5)).await;
+    assert_eq!(*names.lock().unwrap(), ["github"]);
 }

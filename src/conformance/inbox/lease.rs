@@ -1,6 +1,6 @@
 //! Leasing: order, endpoints, attempts, ends.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::task::JoinSet;
 
@@ -12,6 +12,8 @@ pub(super) async fn all(harness: &impl InboxHarness) {
     only_named_endpoints_are_leased(harness).await;
     an_attempt_counts_before_its_run(harness).await;
     an_ended_lease_frees_and_fences(harness).await;
+    what_is_taken_over_is_told(harness).await;
+    what_is_taken_over_stays_so_until_it_has_run(harness).await;
     an_extended_lease_holds(harness).await;
     an_empty_inbox_waits_for_nothing(harness).await;
     the_end_of_a_lease_is_told_as_next_due(harness).await;
@@ -72,6 +74,46 @@ async fn an_ended_lease_frees_and_fences(harness: &impl InboxHarness) {
     store.settled(holder, Settlement::Processed).await;
     assert_eq!(store.settle(holder, Settlement::Processed).await, Settled::Stale, "nothing is settled twice");
     assert_eq!(store.extend(holder, LONG).await, Settled::Stale, "nor extended once it is settled");
+}
+
+async fn what_is_taken_over_is_told(harness: &impl InboxHarness) {
+    let store = Subject::fresh(harness).await;
+    store.stored(record("a", "1")).await;
+    let run = store.lease_one(LONG).await;
+    assert!(!run.taken_over, "a fresh one is not taken over");
+    store.settled(run.token, Settlement::Returned).await;
+    let run = store.lease_one(LONG).await;
+    assert!(!run.taken_over, "nor is one that was handed back");
+    store.settled(run.token, retry(SHORT)).await;
+    harness.pass(PAST_SHORT).await;
+    let run = store.lease_one(SHORT).await;
+    assert!(!run.taken_over, "nor is one that failed, however long its delay is over");
+    harness.pass(PAST_SHORT).await;
+    let run = store.lease_one(SHORT).await;
+    assert!(run.taken_over, "its lease ended without a settlement");
+    harness.pass(PAST_SHORT).await;
+    let run = store.lease_one(LONG).await;
+    assert!(run.taken_over, "and ended again");
+    store.settled(run.token, retry(Duration::ZERO)).await;
+    let run = store.lease_one(LONG).await;
+    assert_eq!((run.attempt, run.taken_over), (5, false), "its last run was settled");
+}
+
+async fn what_is_taken_over_stays_so_until_it_has_run(harness: &impl InboxHarness) {
+    let store = Subject::fresh(harness).await;
+    store.stored(record("a", "1")).await;
+    store.lease_one(SHORT).await;
+    harness.pass(PAST_SHORT).await;
+    for settlement in [Settlement::Returned, Settlement::Postponed { after: Duration::ZERO }] {
+        let run = store.lease_one(LONG).await;
+        assert_eq!((run.attempt, run.taken_over), (2, true), "handed back, it has not run since");
+        store.settled(run.token, settlement).await;
+    }
+    let run = store.lease_one(LONG).await;
+    store.settled(run.token, dead_letter()).await;
+    assert!(store.0.requeue_one(run.token.record).await.expect("requeue"));
+    let run = store.lease_one(LONG).await;
+    assert_eq!((run.attempt, run.taken_over), (1, false), "requeued, it is counted anew");
 }
 
 async fn an_extended_lease_holds(harness: &impl InboxHarness) {

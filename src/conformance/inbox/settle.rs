@@ -9,6 +9,8 @@ pub(super) async fn all(harness: &impl InboxHarness) {
     a_retry_keeps_its_place_among_the_due(harness).await;
     a_dead_letter_keeps_its_history(harness).await;
     what_is_returned_does_not_count(harness).await;
+    what_is_returned_keeps_its_place(harness).await;
+    what_is_postponed_waits_and_does_not_count(harness).await;
     a_long_delay_never_overflows(harness).await;
 }
 
@@ -89,6 +91,40 @@ async fn what_is_returned_does_not_count(harness: &impl InboxHarness) {
     let summary = store.only().await;
     assert_eq!((summary.state, summary.attempts), (State::Pending, 0));
     assert!(summary.history.is_empty());
+}
+
+async fn what_is_returned_keeps_its_place(harness: &impl InboxHarness) {
+    let store = Subject::fresh(harness).await;
+    for id in ["1", "2", "3"] {
+        store.stored(record("a", id)).await;
+    }
+    for _ in 0..2 {
+        let first = store.lease_of(&["a"], 1, LONG).await.deliveries;
+        assert_eq!(ids(&first), ["1"], "what is handed back is the oldest that is due");
+        store.settled(first[0].token, Settlement::Returned).await;
+    }
+}
+
+async fn what_is_postponed_waits_and_does_not_count(harness: &impl InboxHarness) {
+    let store = Subject::fresh(harness).await;
+    store.stored(record("a", "1")).await;
+    let run = store.lease_one(LONG).await;
+    store.settled(run.token, Settlement::Postponed { after: LONG }).await;
+    let batch = store.lease_of(&["a"], 10, LONG).await;
+    assert!(batch.deliveries.is_empty(), "it is not due yet");
+    let next = batch.next_due.expect("it will be");
+    assert!(next <= LONG && next > LONG / 2, "in about {LONG:?}, not in {next:?}");
+    let summary = store.only().await;
+    assert_eq!((summary.state, summary.attempts), (State::Pending, 0));
+    assert!(summary.due_in.is_some(), "the summary says when");
+    assert!(summary.history.is_empty());
+
+    store.stored(record("b", "2")).await;
+    let run = store.lease_of(&["b"], 1, LONG).await.deliveries.remove(0);
+    store.settled(run.token, Settlement::Postponed { after: SHORT }).await;
+    harness.pass(PAST_SHORT).await;
+    let again = store.lease_of(&["b"], 1, LONG).await.deliveries.remove(0);
+    assert_eq!(again.attempt, 1, "what was put off has not been attempted");
 }
 
 async fn a_long_delay_never_overflows(harness: &impl InboxHarness) {

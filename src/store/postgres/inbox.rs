@@ -61,7 +61,7 @@ impl InboxStore for PostgresStore {
 
     fn settle<'a>(&'a self, token: RunToken, settlement: Settlement) -> StoreFuture<'a, Settled> {
         StoreFuture::wait(async move {
-            let due = matches!(settlement, Settlement::Returned | Settlement::Retry { .. });
+            let due = settlement.falls_due();
             let settled = self.settlements.submit((token, settlement)).await?;
             if due {
                 self.core.due();
@@ -94,6 +94,7 @@ fn lease_batch(rows: &[Row]) -> Result<LeaseBatch, Fault> {
         batch.deliveries.push(Leased {
             token: RunToken { record: RecordId(id), fence: rows::get(row, "o_fence")? },
             attempt: rows::count(rows::get(row, "o_attempts")?),
+            taken_over: rows::get(row, "o_taken_over")?,
             age: rows::duration(delay.unwrap_or_default()),
             record: rows::record(row, "o_")?,
         });
@@ -179,7 +180,7 @@ impl Work for Settlements {
     fn weight((_, settlement): &Self::Item) -> usize {
         match settlement {
             Settlement::Retry { reason, .. } | Settlement::DeadLetter { reason } => reason.len(),
-            Settlement::Processed | Settlement::Returned => 0,
+            Settlement::Processed | Settlement::Returned | Settlement::Postponed { .. } => 0,
         }
     }
 
@@ -236,5 +237,6 @@ fn kind(settlement: &Settlement) -> (i16, (Option<i64>, Option<String>)) {
         Settlement::Retry { after, reason } => (1, (Some(micros(*after)), text(reason))),
         Settlement::DeadLetter { reason } => (2, (None, text(reason))),
         Settlement::Returned => (3, (None, None)),
+        Settlement::Postponed { after } => (4, (Some(micros(*after)), None)),
     }
 }

@@ -6,7 +6,7 @@ CREATE SEQUENCE {schema}.delivery_number;
 
 -- Text is compared by its bytes: quicker, and no index is wrong after an upgrade of the system's collations.
 -- state: 0 pending, 1 running, 2 processed, 3 dead letter, 4 mismatch. due_at: when a pending one may run, and when
--- a running one's lease ends.
+-- a running one's lease ends. taken_over: whether a lease has ended without a settlement, and no run was settled since.
 CREATE TABLE {schema}.deliveries (
     id bigint PRIMARY KEY,
     key bytea NOT NULL,
@@ -17,6 +17,7 @@ CREATE TABLE {schema}.deliveries (
     order_key text COLLATE "C",
     state smallint NOT NULL DEFAULT 0,
     attempts integer NOT NULL DEFAULT 0,
+    taken_over boolean NOT NULL DEFAULT false,
     fence bigint NOT NULL DEFAULT 0,
     received_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     due_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -126,8 +127,8 @@ END $$;
 -- The deliveries taken, by number; then one row without a number that says when the next falls due.
 CREATE FUNCTION {schema}.lease_1(p_endpoints text[], p_limit integer, p_lease_us bigint)
 RETURNS TABLE (
-    o_id bigint, o_fence bigint, o_attempts integer, o_us bigint, o_key bytea, o_fingerprint bytea, o_endpoint text,
-    o_delivery_id text, o_event_type text, o_order_key text, o_block bytea
+    o_id bigint, o_fence bigint, o_attempts integer, o_taken_over boolean, o_us bigint, o_key bytea, o_fingerprint bytea,
+    o_endpoint text, o_delivery_id text, o_event_type text, o_order_key text, o_block bytea
 ) LANGUAGE plpgsql SET lock_timeout = '1s' SET jit = off SET enable_seqscan = off AS $$
 DECLARE
     v_now timestamptz := clock_timestamp();
@@ -170,20 +171,20 @@ BEGIN
     RETURN QUERY
     WITH run AS (
         UPDATE {schema}.deliveries d
-        SET state = 1, attempts = d.attempts + 1, fence = d.fence + 1,
+        SET state = 1, attempts = d.attempts + 1, fence = d.fence + 1, taken_over = d.taken_over OR d.state = 1,
             due_at = v_now + p_lease_us * interval '1 microsecond'
         WHERE d.id = ANY (v_taken) AND NOT d.id = ANY (coalesce(v_undecided, '{}'))
           AND NOT d.id = ANY (coalesce(v_blocked, '{}'))
         RETURNING d.*
     )
-    SELECT r.id, r.fence, r.attempts, (extract(epoch FROM v_now - r.received_at) * 1000000)::bigint, r.key,
-        r.fingerprint, r.endpoint, r.delivery_id, r.event_type, r.order_key, coalesce(b.block, '')
+    SELECT r.id, r.fence, r.attempts, r.taken_over, (extract(epoch FROM v_now - r.received_at) * 1000000)::bigint,
+        r.key, r.fingerprint, r.endpoint, r.delivery_id, r.event_type, r.order_key, coalesce(b.block, '')
     FROM run r LEFT JOIN {schema}.blocks b ON b.id = r.id ORDER BY r.id;
 
     IF v_blocked IS NOT NULL THEN
         -- Looked at again when the one before it may be done, and not on every call until then. A settlement wakes the
         -- key's first earlier than that.
-        UPDATE {schema}.deliveries d SET state = 0, due_at = greatest(
+        UPDATE {schema}.deliveries d SET state = 0, taken_over = d.taken_over OR d.state = 1, due_at = greatest(
             v_now + interval '100 milliseconds',
             (SELECT h.due_at FROM {schema}.deliveries h
              WHERE h.endpoint = d.endpoint AND h.order_key = d.order_key AND h.order_key IS NOT NULL AND h.state < 2
@@ -196,7 +197,7 @@ BEGIN
     END IF;
 
     RETURN QUERY
-    SELECT NULL::bigint, NULL::bigint, NULL::integer,
+    SELECT NULL::bigint, NULL::bigint, NULL::integer, NULL::boolean,
         (extract(epoch FROM min(n.due_at) - clock_timestamp()) * 1000000)::bigint, NULL::bytea, NULL::bytea,
         NULL::text, NULL::text, NULL::text, NULL::text, NULL::bytea
     FROM unnest(p_endpoints) AS e (endpoint)
@@ -206,7 +207,7 @@ BEGIN
     ) n;
 END $$;
 
--- kinds: 0 processed, 1 retry, 2 dead letter, 3 returned. Whether each was the caller's.
+-- kinds: 0 processed, 1 retry, 2 dead letter, 3 returned, 4 postponed. Whether each was the caller's.
 CREATE FUNCTION {schema}.settle_1(
     p_ids bigint[], p_fences bigint[], p_kinds smallint[], p_after_us bigint[], p_reasons text[]
 ) RETURNS boolean[] LANGUAGE plpgsql SET lock_timeout = '1s' SET jit = off SET enable_seqscan = off AS $$
@@ -229,8 +230,11 @@ BEGIN
     ), settled AS (
         UPDATE {schema}.deliveries d SET
             state = CASE n.kind WHEN 0 THEN 2 WHEN 2 THEN 3 ELSE 0 END,
-            attempts = CASE n.kind WHEN 3 THEN greatest(d.attempts - 1, 0) ELSE d.attempts END,
-            due_at = clock_timestamp() + coalesce(n.after_us, 0) * interval '1 microsecond',
+            attempts = CASE WHEN n.kind IN (3, 4) THEN greatest(d.attempts - 1, 0) ELSE d.attempts END,
+            taken_over = d.taken_over AND n.kind IN (3, 4),
+            -- What is returned keeps its place: behind what came meanwhile it would never be reached under load.
+            due_at = CASE n.kind WHEN 3 THEN least(d.received_at, clock_timestamp())
+                ELSE clock_timestamp() + coalesce(n.after_us, 0) * interval '1 microsecond' END,
             history = CASE WHEN n.kind IN (1, 2) THEN
                 CASE WHEN jsonb_array_length(d.history) >= {history} THEN d.history - 0 ELSE d.history END
                 || jsonb_build_object('attempt', d.attempts, 'reason', n.reason,

@@ -113,7 +113,7 @@ impl RunTransaction {
     /// After [`StoreError::Uncertain`] it may all have been committed: the next lease of the delivery tells. After any
     /// other, all is rolled back.
     pub async fn settle(mut self, settlement: Settlement) -> Result<Settled, StoreError> {
-        let due = matches!(settlement, Settlement::Returned | Settlement::Retry { .. });
+        let due = settlement.falls_due();
         let core = &self.store.core;
         let budget = core.connections.budget;
         let settled = settle_over(core, &self.connection, self.token, settlement).await?;

@@ -68,14 +68,14 @@ fn find_due(
 }
 
 fn take(transaction: &Transaction<'_>, id: i64, lease: Duration) -> rusqlite::Result<Leased> {
-    let (attempt, fence, received) = transaction
+    let (attempt, taken_over, fence, received) = transaction
         .connection
         .prepare_cached(
-            "UPDATE delivery SET state = ?2, due = ?3, attempts = attempts + 1, fence = fence + 1 WHERE id = ?1 \
-             RETURNING attempts, fence, received",
+            "UPDATE delivery SET state = ?2, due = ?3, attempts = attempts + 1, fence = fence + 1, \
+             taken_over = taken_over OR state = ?2 WHERE id = ?1 RETURNING attempts, taken_over, fence, received",
         )?
         .query_row(params![id, RUNNING, after(transaction.now, lease)], |row| {
-            Ok((rows::count(row, 0)?, row.get(1)?, row.get(2)?))
+            Ok((rows::count(row, 0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?;
     let record = transaction
         .connection
@@ -86,7 +86,7 @@ fn take(transaction: &Transaction<'_>, id: i64, lease: Duration) -> rusqlite::Re
         ))?
         .query_row([id], rows::record)?;
     let token = RunToken { record: RecordId(id), fence };
-    Ok(Leased { token, attempt, age: since(transaction.now, received), record })
+    Ok(Leased { token, attempt, taken_over, age: since(transaction.now, received), record })
 }
 
 fn next_due(transaction: &Transaction<'_>, endpoints: &BTreeSet<i64>) -> rusqlite::Result<Option<Duration>> {
@@ -144,8 +144,9 @@ pub(super) fn change(
             write_failure(transaction, id, held.attempts, reason)?;
             set(transaction, id, State::DeadLetter, None, held.attempts)?;
         }
-        RunChange::Settle(Settlement::Returned) => {
-            set(transaction, id, State::Pending, Some(0), held.attempts.saturating_sub(1))?;
+        RunChange::Settle(Settlement::Returned) => give_back(transaction, id, 0)?,
+        RunChange::Settle(Settlement::Postponed { after: delay }) => {
+            give_back(transaction, id, after(now, *delay))?;
         }
     }
     if let Some(order_key) = &held.order_key {
@@ -165,8 +166,17 @@ fn set(
     attempts: i64,
 ) -> rusqlite::Result<()> {
     transaction.run(
-        "UPDATE delivery SET state = ?2, due = ?3, attempts = ?4 WHERE id = ?1",
+        "UPDATE delivery SET state = ?2, due = ?3, attempts = ?4, taken_over = 0 WHERE id = ?1",
         params![id, state_number(state), due, attempts],
+    )?;
+    Ok(())
+}
+
+/// As if it had not been leased.
+fn give_back(transaction: &Transaction<'_>, id: i64, due: i64) -> rusqlite::Result<()> {
+    transaction.run(
+        "UPDATE delivery SET state = ?2, due = ?3, attempts = max(attempts - 1, 0) WHERE id = ?1",
+        params![id, PENDING, due],
     )?;
     Ok(())
 }

@@ -21,6 +21,7 @@ CREATE TABLE delivery_key (
 ) STRICT, WITHOUT ROWID;
 
 -- What changes while a delivery is processed. Small, so that a change writes few pages.
+-- taken_over: whether a lease has ended without a settlement, and no run was settled since.
 -- due: 0 is now; 9223372036854775807 is when an earlier one of its order key is settled; NULL is never, it is settled.
 CREATE TABLE delivery (
     id INTEGER PRIMARY KEY,
@@ -29,6 +30,7 @@ CREATE TABLE delivery (
     due INTEGER,
     received INTEGER NOT NULL,
     attempts INTEGER NOT NULL,
+    taken_over INTEGER NOT NULL DEFAULT 0,
     fence INTEGER NOT NULL,
     order_key TEXT
 ) STRICT;

@@ -30,8 +30,8 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(120);
 const ABORTING: u32 = 3;
 const ABORTING_ATTEMPTS: u32 = 3;
 const OTHERS: u32 = 300;
-/// Over before another one aborts. What runs at that moment is cut too, and counts an attempt for it.
-const OTHER: Kind = Kind::Plain;
+/// Many of them run whenever another one aborts, and are cut too.
+const OTHER: Kind = Kind::Slow;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Store {

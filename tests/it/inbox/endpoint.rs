@@ -8,14 +8,45 @@ use std::{
     time::Duration,
 };
 
-use http::{StatusCode, header};
-use tower_webhook::{Delivery, Rejection, store::State};
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::BodyExt;
+use tower::{Layer, ServiceExt};
+use tower_webhook::{
+    Delivery, Rejection, provider,
+    store::State,
+    verify::{KeyRing, VerifyLayer},
+};
 
 use super::{
     Bench, SECOND,
     faulty::{Call, Fault},
     send, until,
 };
+use crate::support::github;
+
+#[tokio::test]
+async fn a_grpc_sender_gets_an_empty_message_and_a_status_once_its_delivery_is_stored() {
+    let bench = Bench::new();
+    let layer = VerifyLayer::new(provider::GITHUB, KeyRing::new(github::secret())).expect("fits");
+    let stack = layer.layer(bench.inbox.service());
+    for content_type in ["application/grpc", "application/grpc+proto"] {
+        let mut sent = github::delivery("/hooks", "1", "{}");
+        sent.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let answer = stack.clone().oneshot(sent).await.expect("infallible");
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/grpc");
+        let body = answer.into_body().collect().await.expect("infallible");
+        assert_eq!(body.trailers().expect("some")["grpc-status"], "0");
+        assert_eq!(body.to_bytes(), [0_u8; 5].as_slice());
+    }
+    assert_eq!(bench.only().await.state, State::Pending, "stored, and once");
+
+    let plain = stack.oneshot(github::delivery("/hooks", "2", "{}")).await.expect("infallible");
+    assert_eq!(plain.headers()[header::CONTENT_TYPE], "application/json");
+    let body = plain.into_body().collect().await.expect("infallible");
+    assert!(body.trailers().is_none());
+    assert_eq!(body.to_bytes(), r#"{"received": true}"#);
+}
 
 #[tokio::test]
 async fn a_closure_for_the_order_that_panics_costs_a_500_and_the_retry_is_stored() {

@@ -10,6 +10,7 @@ mod routing;
 #[cfg(all(feature = "sqlite", feature = "encryption"))]
 mod sealing;
 mod settings;
+mod taken_over;
 
 use std::{
     future::Future,

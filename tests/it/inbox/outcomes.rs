@@ -1,6 +1,9 @@
 //! What a worker makes of how a run went.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -8,6 +11,7 @@ use http_body_util::Full;
 use tower_webhook::{
     Delivery, Verified,
     delivery::Fingerprint,
+    inbox::Attempt,
     store::{ClaimKey, InboxStore, Put, Record, State},
 };
 
@@ -193,4 +197,22 @@ async fn a_delivery_that_ends_its_process_at_each_attempt_is_a_dead_letter_in_th
     let reason = "begun 3 times and never ended: each run ended its process or lost its lease";
     assert_eq!(&*dead.history[0].reason, reason);
     assert_eq!((bench.runs(), worker.drain(SECOND).await.dead_letters), (ATTEMPTS, 1));
+}
+
+#[tokio::test]
+async fn a_handler_is_told_which_attempt_it_is_and_of_which_record() {
+    let bench = Bench::new();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&told);
+    let _worker = bench.work(move |run, request| {
+        tell.lock().unwrap().extend(request.extensions().get::<Attempt>().copied());
+        async move { answer(if run == 1 { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }) }
+    });
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    let failed = bench.failed(1).await;
+    bench.pass(WAIT).await;
+    bench.only_in(State::Processed).await;
+    let told = told.lock().unwrap();
+    assert_eq!(told.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2]);
+    assert!(told.iter().all(|attempt| attempt.record == failed.id), "{told:?}");
 }
