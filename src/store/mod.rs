@@ -1,5 +1,5 @@
-//! Where claims are kept. Stores are atomic, and no operation has a default body: what a store does not do it
-//! cannot inherit by accident.
+//! Where claims are kept. Stores are atomic, and no operation on what they keep has a default body: what a store does not
+//! do it cannot inherit by accident.
 
 mod inbox;
 mod memory;
@@ -8,6 +8,7 @@ mod memory_inbox;
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod run;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -31,6 +32,7 @@ pub use memory::MemoryClaims;
 pub use memory_inbox::MemoryInbox;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
+pub use run::HandlerRun;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 

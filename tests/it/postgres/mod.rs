@@ -3,8 +3,10 @@
 mod claims;
 mod conformance;
 mod faults;
+mod handler;
 mod inbox;
 mod opening;
+mod proxy;
 mod transaction;
 
 use std::time::Duration;
