@@ -97,6 +97,10 @@ impl PostgresRun {
     /// Opens the transaction in which this run will be settled, as [`PostgresStore::begin`] does. The worker does not
     /// settle again what is settled there.
     ///
+    /// Each open transaction holds one of the pool's connections: give the pool
+    /// [more of them](super::PostgresBuilder::connections) than the worker runs deliveries at once, or what is stored
+    /// and extended meanwhile waits for the handlers.
+    ///
     /// A handler that has begun and answers 2xx without having committed or [rolled back](RunTransaction::roll_back)
     /// has failed: what it wrote is undone, so the delivery runs again.
     ///
