@@ -15,8 +15,11 @@ use tower_webhook::store::{
     postgres::PostgresStore,
 };
 
-use super::{builder, fresh, ids, lease, proxy::CuttingProxy, record};
-use crate::support::postgres::{Postgres, fresh_schema, shared};
+use super::{builder, fresh, ids, lease, record, url_through};
+use crate::support::{
+    postgres::{Postgres, fresh_schema, shared},
+    proxy::CuttingProxy,
+};
 
 const BUDGET: Duration = Duration::from_secs(1);
 
@@ -141,8 +144,13 @@ async fn a_put_whose_answer_is_lost_is_uncertain_and_its_retry_finds_it() {
     let server = shared();
     let proxy = CuttingProxy::start(server.port()).await;
     let schema = fresh_schema();
-    let store =
-        builder(&proxy.url()).schema(schema.clone()).budget(BUDGET).notify(false).open().await.unwrap();
+    let store = builder(&url_through(&proxy))
+        .schema(schema.clone())
+        .budget(BUDGET)
+        .notify(false)
+        .open()
+        .await
+        .unwrap();
     store.put(record("warm")).await.unwrap();
     proxy.cut_answers.store(true, Ordering::SeqCst);
     let put = store.put(record("a")).await;

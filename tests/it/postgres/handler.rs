@@ -24,8 +24,11 @@ use tower_webhook::{
     },
 };
 
-use super::{builder, proxy::CuttingProxy};
-use crate::support::postgres::{fresh_schema, shared};
+use super::{builder, url_through};
+use crate::support::{
+    postgres::{fresh_schema, shared},
+    proxy::CuttingProxy,
+};
 
 const LEASE: Duration = Duration::from_millis(600);
 
@@ -204,7 +207,7 @@ async fn what_is_rolled_back_by_the_handler_is_left_to_its_answer() {
 async fn a_commit_whose_answer_is_lost_is_there_once_even_if_the_handler_calls_it_processed() {
     for answer in [StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR] {
         let proxy = CuttingProxy::cutting_commits(shared().port()).await;
-        let bench = Bench::over(&proxy.url()).await;
+        let bench = Bench::over(&url_through(&proxy)).await;
         let cut = Arc::clone(&proxy.cut_answers);
         cut.store(true, Ordering::SeqCst);
         let worker = bench.work(move |_, transaction| {

@@ -7,11 +7,12 @@ use std::{
 
 use tower_webhook::{inbox::Inbox, store::InboxStore};
 
-use super::{builder, fresh, proxy::CuttingProxy};
+use super::{builder, fresh, url_through};
 use crate::support::{
     disk::SmallDisk,
     matrix::{BUDGET, inbox_survives},
     postgres::{Postgres, fresh_schema, shared},
+    proxy::CuttingProxy,
 };
 
 async fn inbox(server: &Postgres) -> Inbox {
@@ -63,8 +64,13 @@ async fn read_only() {
 
 async fn reset_after_its_commits() {
     let proxy = CuttingProxy::start(shared().port()).await;
-    let store =
-        builder(&proxy.url()).schema(fresh_schema()).budget(BUDGET).notify(false).open().await.unwrap();
+    let store = builder(&url_through(&proxy))
+        .schema(fresh_schema())
+        .budget(BUDGET)
+        .notify(false)
+        .open()
+        .await
+        .unwrap();
     inbox_survives("Postgres reset after COMMIT", Inbox::new(store), async || {
         proxy.cut_answers.store(true, Ordering::SeqCst);
         pass(3).await;

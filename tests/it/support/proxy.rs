@@ -11,19 +11,20 @@ use tokio::{
 };
 
 /// Passes everything on, until told to cut a connection at the server's next answer: after it has committed.
-pub(super) struct CuttingProxy {
+pub(crate) struct CuttingProxy {
     port: u16,
-    pub(super) cut_answers: Arc<AtomicBool>,
+    pub(crate) cut_answers: Arc<AtomicBool>,
 }
 
 impl CuttingProxy {
     /// Cuts at any answer.
-    pub(super) async fn start(to: u16) -> Self {
+    pub(crate) async fn start(to: u16) -> Self {
         Self::cutting_at(to, b"").await
     }
 
-    /// Cuts at the answer to a COMMIT of its own, and at no other.
-    pub(super) async fn cutting_commits(to: u16) -> Self {
+    /// Cuts at Postgres's answer to a COMMIT of its own, and at no other.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn cutting_commits(to: u16) -> Self {
         Self::cutting_at(to, b"COMMIT\0").await
     }
 
@@ -40,8 +41,8 @@ impl CuttingProxy {
         Self { port, cut_answers }
     }
 
-    pub(super) fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", self.port)
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 }
 
