@@ -1,7 +1,7 @@
 //! Webhooks on an axum router, beside routes that have nothing to do with them.
 //!
 //! ```text
-//! WEBHOOK_SECRET=… cargo run --example axum --features axum
+//! WEBHOOK_SECRET=… cargo run --example axum
 //! ```
 
 use std::{error::Error, sync::Arc};

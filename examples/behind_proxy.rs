@@ -4,7 +4,7 @@
 //! answered. It ends with an error when an answer is not the promised one.
 //!
 //! ```sh
-//! cargo run --example behind_proxy --features axum
+//! cargo run --example behind_proxy
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]

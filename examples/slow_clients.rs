@@ -1,7 +1,7 @@
 //! Thousands of clients that dribble, against a server that must not stand open for them, and one honest sender beside.
 //!
 //! ```text
-//! cargo run --release --example bench_server --features axum -- --listen 127.0.0.1:3000 &
+//! cargo run --release --example bench_server -- --listen 127.0.0.1:3000 &
 //! cargo run --release --example slow_clients -- 127.0.0.1:3000 10000 30
 //! ```
 //!

@@ -237,7 +237,7 @@ pub const WORKER_CONCURRENCY: usize = 64;
 /// Deliveries that a worker takes in one lease: enough to make the round trip small, few enough to share.
 pub const WORKER_BATCH: usize = 64;
 
-/// Attempts before a delivery becomes a dead letter; with the waits below they span about half a day.
+/// Attempts before a delivery becomes a dead letter; with the waits below they span about three hours.
 pub const WORKER_ATTEMPTS: u32 = 12;
 
 /// A worker's wait before the second attempt; it doubles from there.

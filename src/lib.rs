@@ -56,6 +56,21 @@
 #[cfg(doctest)]
 struct ReadMe;
 
+#[cfg(all(
+    doctest,
+    feature = "axum",
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "redis",
+    feature = "encryption"
+))]
+mod guides {
+    #[doc = include_str!("../docs/inbox.md")]
+    struct Inbox;
+    #[doc = include_str!("../docs/stores.md")]
+    struct Stores;
+}
+
 pub mod ack;
 pub mod allowlist;
 mod attempt;

@@ -275,7 +275,7 @@ impl Rejection {
             Self::BodyTooLarge { .. } => final_answer("body-too-large", S::PAYLOAD_TOO_LARGE),
             Self::BodyBudgetSpent { .. } => come_back("body-budget-spent", 10),
             Self::BodyTooSlow { .. } => come_back("body-too-slow", 10),
-            Self::BodyBroken { .. } => final_answer("body-broken", S::BAD_REQUEST),
+            Self::BodyBroken { .. } => come_back("body-broken", 5),
             Self::ContentCoding { .. } => final_answer("content-coding", S::UNSUPPORTED_MEDIA_TYPE),
             Self::HeaderMissing { .. }
             | Self::HeaderRepeated { .. }

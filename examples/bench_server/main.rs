@@ -7,7 +7,13 @@
 //!
 //! POST `/bare`, `/hand`, `/verify`, `/stack` and `/ack`: GitHub's preset, the secret `bench-secret`. One body with one
 //! signature will do for all requests; the load gives each a fresh `X-GitHub-Delivery`.
+//!
+//! With the feature `sqlite` also `/inbox`, answered once the delivery is in an SQLite inbox, and `/fsync-each`, once it is
+//! appended to a file and synced by itself. Both files are in a directory of their own in `--data DIR` (here by default),
+//! which is removed at the end. With `--work` a worker runs what the inbox holds; GET `/processed` tells how much.
 
+#[cfg(feature = "sqlite")]
+mod durable;
 mod hand;
 
 use std::{error::Error, time::Duration};
@@ -51,12 +57,15 @@ async fn handler(body: Bytes) -> &'static str {
     "ok"
 }
 
-fn stack() -> Result<Webhook, ConfigError> {
+fn guarded() -> Result<Webhook, ConfigError> {
     Ok(Webhook::from(provider::GITHUB)
         .secret(SigningSecret::from_text(SECRET)?)
         .allowlist(AllowlistLayer::new(NETWORKS)?)
-        .quota_per_ip(Quota::per_second(REQUESTS_PER_SECOND))
-        .idempotent(MemoryClaims::default()))
+        .quota_per_ip(Quota::per_second(REQUESTS_PER_SECOND)))
+}
+
+fn stack() -> Result<Webhook, ConfigError> {
+    Ok(guarded()?.idempotent(MemoryClaims::default()))
 }
 
 fn acknowledging() -> Result<WebhookLayer, ConfigError> {
@@ -73,26 +82,61 @@ fn app() -> Result<Router, Box<dyn Error + Send + Sync>> {
         )
         .route("/verify", post(handler).layer(VerifyLayer::new(provider::GITHUB, keys)?))
         .route("/stack", post(handler).layer(stack()?.build()?))
-        .route("/ack", post(handler).layer(acknowledging()?))
-        // Puts the layers on once, and not for each request.
-        .with_state(()))
+        .route("/ack", post(handler).layer(acknowledging()?)))
+}
+
+struct Arguments {
+    listen: String,
+    #[cfg(feature = "sqlite")]
+    durable: durable::Arguments,
+}
+
+fn arguments() -> Option<Arguments> {
+    let mut told = std::env::args().skip(1);
+    let mut listen = None;
+    #[cfg(feature = "sqlite")]
+    let mut durable = durable::Arguments::default();
+    while let Some(name) = told.next() {
+        match &*name {
+            "--listen" => listen = Some(told.next()?),
+            #[cfg(feature = "sqlite")]
+            "--data" => durable.data = told.next()?.into(),
+            #[cfg(feature = "sqlite")]
+            "--work" => durable.work = true,
+            _ => return None,
+        }
+    }
+    Some(Arguments {
+        listen: listen?,
+        #[cfg(feature = "sqlite")]
+        durable,
+    })
 }
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let ["--listen", address] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] else {
-        eprintln!("usage: bench_server --listen ADDRESS:PORT");
+    let Some(arguments) = arguments() else {
+        eprintln!("usage: bench_server --listen ADDRESS:PORT [--data DIR] [--work]");
         std::process::exit(2);
     };
     // One worker thread for the server, so that the load has the other core.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(async {
-        let listener = TcpListener::bind(address).await?;
-        println!("listening on http://{}", listener.local_addr()?);
-        let shutdown = async {
-            let _ = tokio::signal::ctrl_c().await;
-        };
-        Server::new().drain_deadline(Duration::from_secs(1)).serve(listener, app()?, shutdown).await?;
-        Ok(())
-    })
+    runtime.block_on(serve(arguments))
+}
+
+async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let listener = TcpListener::bind(&arguments.listen).await?;
+    let app = app()?;
+    #[cfg(feature = "sqlite")]
+    let (app, _files) = {
+        let files = durable::Files::create(&arguments.durable.data)?;
+        (app.merge(durable::routes(&files, arguments.durable.work)?), files)
+    };
+    println!("listening on http://{}", listener.local_addr()?);
+    let shutdown = async {
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    // Puts the layers on once, and not for each request.
+    let app = app.with_state(());
+    Server::new().drain_deadline(Duration::from_secs(1)).serve(listener, app, shutdown).await?;
+    Ok(())
 }

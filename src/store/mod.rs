@@ -1,5 +1,15 @@
-//! Where claims are kept. Stores are atomic, and no operation on what they keep has a default body: what a store does not
-//! do it cannot inherit by accident.
+//! Where claims and accepted deliveries are kept. Stores are atomic, and no operation on what they keep has a default body:
+//! what a store does not do it cannot inherit by accident.
+//!
+//! | store | feature | keeps | for |
+//! |---|---|---|---|
+//! | [`MemoryClaims`], [`MemoryInbox`] | none | claims; an inbox for tests | one process; a restart forgets all |
+//! | `SqliteStore` | `sqlite` | claims, an inbox | one machine |
+//! | `PostgresStore` | `postgres` | claims, an inbox | many machines |
+//! | `redis::RedisStore`, `redis::RedisQuota` | `redis` | claims; quotas | many machines |
+//!
+//! A store whose settings can lose what it has confirmed is refused when it is opened. A store of one's own implements
+//! [`ClaimStore`], or [`InboxStore`] and [`InboxAdmin`], and passes [`crate::conformance`].
 
 mod inbox;
 mod memory;

@@ -90,7 +90,7 @@ async fn a_grpc_request_gets_a_grpc_status() {
         (Rejection::SignatureMismatch { keys: 1 }, "16"),
         (Rejection::AddressNotAllowed { ip }, "7"),
         (Rejection::BodyTooLarge { limit: 1, declared: None }, "8"),
-        (Rejection::BodyBroken { received: 1 }, "3"),
+        (Rejection::BodyBroken { received: 1 }, "14"),
         (Rejection::IdempotencyKeyInFlight, "10"),
         (Rejection::IdempotencyKeyReused, "9"),
         (Rejection::GrpcUnsupported { fault: "streaming" }, "12"),

@@ -13,7 +13,7 @@ use crate::delivery::Fingerprint;
 const LONGEST_MS: u128 = 100 * 365 * 24 * 3600 * 1000;
 
 /// Where the fence begins, and where it ends.
-const FENCE: std::ops::Range<usize> = 33..49;
+const FENCE: std::ops::Range<usize> = 17..33;
 
 /// What a record says of how far its claim has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

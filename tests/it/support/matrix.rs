@@ -35,7 +35,7 @@ const BOUND: Duration = Duration::from_millis(2500);
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(250);
 /// Deliveries that are on their way at once.
-const SENDERS: usize = 10;
+pub const SENDERS: usize = 10;
 
 /// Sends until it is stopped.
 pub struct Sending {

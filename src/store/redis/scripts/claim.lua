@@ -1,8 +1,8 @@
 -- KEYS claim, fence; ARGV fingerprint, lease in ms. Answers the new fence, or the record that is there.
 local held = redis.call('GET', KEYS[1])
 if held then
-  if string.sub(held, 2, 33) == ARGV[1] then return held end
-  return string.sub(held, 1, 33)
+  if string.sub(held, 2, 17) == ARGV[1] then return held end
+  return string.sub(held, 1, 17)
 end
 local fence = redis.call('INCR', KEYS[2])
 if fence == 1 then

@@ -1,4 +1,4 @@
 -- KEYS claim; ARGV fence, lease in ms.
-local held = redis.call('GETRANGE', KEYS[1], 0, 48)
-if string.sub(held, 34) ~= ARGV[1] or string.sub(held, 1, 1) == 'D' then return 0 end
+local held = redis.call('GETRANGE', KEYS[1], 0, 32)
+if string.sub(held, 18) ~= ARGV[1] or string.sub(held, 1, 1) == 'D' then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
