@@ -26,7 +26,7 @@ use crate::{
     defaults,
     delivery::{Endpoint, Verified},
     idempotency::CatchPanic,
-    store::{Leased, Record, RunToken, Settlement},
+    store::{HandlerRun, Leased, Record, RunToken, Settlement},
 };
 
 /// What all runs of a worker share.
@@ -152,6 +152,7 @@ where
         let Leased { attempt, record, .. } = leased;
         let (endpoint, id) = (record.endpoint.clone(), record.delivery_id.clone());
         let (endpoint, id) = (&*endpoint, id.as_deref());
+        let run = HandlerRun::new(hold.token, attempt);
         let ending = if attempt > self.settings.attempts {
             let begun = attempt - 1;
             Ending::Settle(dead_letter(format!(
@@ -159,14 +160,20 @@ where
             )))
         } else {
             match self.read(&record, request::Attempt { number: attempt, record: hold.token.record }) {
-                Ok(request) => {
+                Ok(mut request) => {
+                    self.inbox.store().equip(&run, request.extensions_mut());
                     // Its bytes are in the request, sealed ones for a second time.
                     drop(record);
-                    self.attempt(hold, request, attempt).await
+                    self.attempt(hold, request, &run).await
                 }
                 Err(ending) => ending,
             }
         };
+        if let Some(settlement) = run.is_settled() {
+            tracing::debug!(endpoint, id, attempt, ?settlement, "settled by its handler");
+            self.tally.settled(&settlement);
+            return Ending::Settle(settlement);
+        }
         let settlement = match &ending {
             Ending::Settle(settlement) => settlement,
             Ending::Cut => &Settlement::Returned,
@@ -188,31 +195,45 @@ where
     }
 
     /// One attempt, with the lease extended while it runs.
-    async fn attempt(&self, hold: Hold<'_>, request: Request<Verified>, attempt: u32) -> Ending {
+    async fn attempt(&self, hold: Hold<'_>, request: Request<Verified>, run: &HandlerRun) -> Ending {
         let settings = &self.settings;
         // In here a clone that panics is the handler's panic, too.
         let answer = async { self.handler.clone().oneshot(request).await };
         let clock = self.inbox.shared_clock();
+        let lost = async {
+            hold.keep().await;
+            // A lease ends with the handler's own commit, too, and that must not stop the handler.
+            if run.is_ending() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             biased;
             made = attempt::run(answer, settings.attempt_limit, &*settings.processed, clock) => {
-                Ending::Settle(self.judge(&made, attempt))
+                Ending::Settle(self.judge(&made, run))
             }
-            () = hold.keep() => Ending::Lost,
+            () = lost => Ending::Lost,
             () = self.stops.cut.cancelled() => Ending::Cut,
         }
     }
 
-    fn judge(&self, Attempt { outcome, verdict, asked }: &Attempt, attempt: u32) -> Settlement {
+    fn judge(&self, Attempt { outcome, verdict, asked }: &Attempt, run: &HandlerRun) -> Settlement {
+        let (attempt, mut reason) = (run.attempt(), outcome.to_string());
         match verdict {
+            // Its writes may be undone: to call it processed would lose them.
+            Verdict::Processed if run.is_unfinished() => {
+                reason = format!("{outcome}, and is not known to have committed its transaction");
+            }
             Verdict::Processed => return Settlement::Processed,
             Verdict::NotRouted => return dead_letter(format!("not routed: {outcome}")),
-            Verdict::Failed if attempt >= self.settings.attempts => return dead_letter(outcome.to_string()),
             Verdict::Failed => {}
+        }
+        if attempt >= self.settings.attempts {
+            return dead_letter(reason);
         }
         let backoff = self.settings.backoff.wait(attempt, fastrand::f64(), None);
         let asked = asked.unwrap_or_default().min(defaults::WORKER_LONGEST_ASKED);
-        Settlement::Retry { after: asked.max(backoff), reason: outcome.to_string().into() }
+        Settlement::Retry { after: asked.max(backoff), reason: reason.into() }
     }
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
-use super::{ClaimKey, Settled, StoreFuture};
+use super::{ClaimKey, HandlerRun, Settled, StoreFuture};
 use crate::delivery::Fingerprint;
 
 /// A delivery as a store keeps it. What a store must find it by stands in fields of its own; the rest is one block of
@@ -169,6 +169,13 @@ pub trait InboxStore: InboxAdmin {
     /// Ends when a delivery may have become due: a hint, which may come late, never, or for nothing. It counts from the
     /// call, so whoever calls it before leasing misses nothing in between.
     fn hint<'a>(&'a self) -> StoreFuture<'a, ()>;
+
+    /// Puts into the extensions of a run's request what its handler may use of this store: with
+    /// [`PostgresStore`](super::postgres::PostgresStore), the transaction in which the run is settled. Nothing, unless a
+    /// store says otherwise.
+    fn equip(&self, run: &HandlerRun, extensions: &mut http::Extensions) {
+        let _ = (run, extensions);
+    }
 }
 
 /// Where a delivery stands.

@@ -1,5 +1,5 @@
-//! Where claims and accepted deliveries are kept. Stores are atomic, and no operation has a default body: what a store does
-//! not do it cannot inherit by accident.
+//! Where claims and accepted deliveries are kept. Stores are atomic, and no operation on what they keep has a default body:
+//! what a store does not do it cannot inherit by accident.
 //!
 //! | store | feature | keeps | for |
 //! |---|---|---|---|
@@ -18,6 +18,7 @@ mod memory_inbox;
 pub mod postgres;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod run;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -41,6 +42,7 @@ pub use memory::MemoryClaims;
 pub use memory_inbox::MemoryInbox;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresStore;
+pub use run::HandlerRun;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStore;
 

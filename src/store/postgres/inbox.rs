@@ -13,10 +13,11 @@ use super::{
     fault::{self, Effect, Fault},
     rows::{self, micros},
     text::to_column,
+    transaction::PostgresRun,
 };
 use crate::store::{
-    InboxStore, LeaseBatch, LeaseRequest, Leased, Put, Record, RecordId, RunToken, Settled, Settlement,
-    StoreError, StoreFuture,
+    HandlerRun, InboxStore, LeaseBatch, LeaseRequest, Leased, Put, Record, RecordId, RunToken, Settled,
+    Settlement, StoreError, StoreFuture,
 };
 
 /// A worker that got nothing looks again no sooner: another one is just deciding on what is due.
@@ -76,6 +77,10 @@ impl InboxStore for PostgresStore {
             hint.await;
             Ok(())
         })
+    }
+
+    fn equip(&self, run: &HandlerRun, extensions: &mut http::Extensions) {
+        extensions.insert(PostgresRun::new(self.clone(), run.clone()));
     }
 }
 

@@ -45,8 +45,24 @@
 //! worker in another process than the endpoint hears of a new delivery when it next looks.
 //!
 //! # Effects once
-//! [`PostgresStore::begin`] opens the transaction in which a run is settled: what a handler writes through it and the
-//! settlement commit together or not at all.
+//! A worker's handler finds a [`PostgresRun`] in its request's extensions. It opens the transaction in which the run is
+//! settled: what the handler writes through it and the settlement commit together or not at all, and a delivery whose
+//! run is cut off and repeated has its effects once. What the handler does elsewhere may still be done twice.
+//!
+//! ```no_run
+//! # use http::{Request, StatusCode};
+//! # use tower_webhook::{Verified, store::postgres::PostgresRun};
+//! # type Failed = Box<dyn std::error::Error + Send + Sync>;
+//! async fn handle(request: Request<Verified>) -> Result<StatusCode, Failed> {
+//!     let run = request.extensions().get::<PostgresRun>().ok_or("not run by a worker on Postgres")?;
+//!     let transaction = run.begin().await?;
+//!     transaction.execute("UPDATE accounts SET paid = true WHERE id = $1", &[&7_i64]).await?;
+//!     transaction.commit_processed().await?;
+//!     Ok(StatusCode::OK)
+//! }
+//! ```
+//!
+//! [`PostgresStore::settle_in`] does the same in a transaction of the caller's own.
 
 mod admin;
 mod batch;
@@ -67,4 +83,4 @@ mod transaction;
 pub use builder::PostgresBuilder;
 pub use core::PostgresStore;
 pub use error::OpenError;
-pub use transaction::RunTransaction;
+pub use transaction::{CommitError, PostgresRun, RunTransaction};

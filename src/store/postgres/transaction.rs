@@ -1,6 +1,6 @@
 //! The transaction in which a run is settled.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::Deref, time::Duration};
 
 use tokio::time::timeout;
 use tokio_postgres::{Client, Row, Transaction, error::SqlState};
@@ -12,7 +12,7 @@ use super::{
     pool::{Connection, Params},
     rows,
 };
-use crate::store::{RunToken, Settled, Settlement, StoreError};
+use crate::store::{HandlerRun, RunToken, Settled, Settlement, StoreError};
 
 impl PostgresStore {
     /// Opens the transaction in which the run that `token` stands for will be settled. Whatever is written through it
@@ -24,6 +24,10 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError`], as for any other operation: nothing has begun.
     pub async fn begin(&self, token: RunToken) -> Result<RunTransaction, StoreError> {
+        self.begin_run(HandlerRun::new(token, 1)).await
+    }
+
+    async fn begin_run(&self, run: HandlerRun) -> Result<RunTransaction, StoreError> {
         let budget = self.core.connections.budget;
         let mut connection = self.core.connections.get().await?;
         connection.is_busy();
@@ -31,7 +35,7 @@ impl PostgresStore {
         match timeout(budget, connection.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"))
             .await
         {
-            Ok(Ok(())) => Ok(RunTransaction { store: self.clone(), connection, token }),
+            Ok(Ok(())) => Ok(RunTransaction { store: self.clone(), connection, run }),
             Ok(Err(error)) => Err(fault::of_statement(&error, Effect::Reads, budget).into()),
             Err(_) => Err(StoreError::Slow { budget }),
         }
@@ -78,32 +82,104 @@ async fn ask(client: &Client, budget: Duration, sql: &str, params: &Params<'_>) 
     }
 }
 
+/// The run in which a handler is, found in the extensions of its request: with axum, `Extension<PostgresRun>`.
+#[derive(Debug, Clone)]
+pub struct PostgresRun {
+    store: PostgresStore,
+    run: HandlerRun,
+}
+
+impl PostgresRun {
+    pub(super) const fn new(store: PostgresStore, run: HandlerRun) -> Self {
+        Self { store, run }
+    }
+
+    /// Opens the transaction in which this run will be settled, as [`PostgresStore::begin`] does. The worker does not
+    /// settle again what is settled there.
+    ///
+    /// Each open transaction holds one of the pool's connections: give the pool
+    /// [more of them](super::PostgresBuilder::connections) than the worker runs deliveries at once, or what is stored
+    /// and extended meanwhile waits for the handlers.
+    ///
+    /// A handler that has begun and answers 2xx without having committed or [rolled back](RunTransaction::roll_back)
+    /// has failed: what it wrote is undone, so the delivery runs again.
+    ///
+    /// # Errors
+    /// [`StoreError`], as for any other operation: nothing has begun.
+    pub async fn begin(&self) -> Result<RunTransaction, StoreError> {
+        let transaction = self.store.begin_run(self.run.clone()).await?;
+        self.run.begun();
+        Ok(transaction)
+    }
+
+    /// What settles the run.
+    pub const fn token(&self) -> RunToken {
+        self.run.token()
+    }
+
+    /// Which attempt this is, from 1.
+    pub const fn attempt(&self) -> u32 {
+        self.run.attempt()
+    }
+}
+
+/// Why a run's transaction did not commit.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// The lease had ended, and the delivery is somebody else's: everything is rolled back.
+    #[error("the run's lease had ended before the commit")]
+    Stale,
+    /// After [`StoreError::Uncertain`] it may all have been committed; after any other, all is rolled back.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// An open transaction in which a run will be settled. Dropped before that, it is rolled back.
+///
+/// It derefs to the client to run statements with; the caller must not end the transaction through it. Behind a pooler
+/// that hands out connections by the transaction, use the `_typed` methods, which leave no prepared statement behind.
 #[must_use = "a transaction that is dropped is rolled back"]
 pub struct RunTransaction {
     store: PostgresStore,
     connection: Connection,
-    token: RunToken,
+    run: HandlerRun,
+}
+
+impl Deref for RunTransaction {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.connection
+    }
 }
 
 impl fmt::Debug for RunTransaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunTransaction").field("token", &self.token).finish_non_exhaustive()
+        f.debug_struct("RunTransaction").field("run", &self.run).finish_non_exhaustive()
     }
 }
 
 impl RunTransaction {
     /// Runs statements in the transaction. The caller must not end it.
-    ///
-    /// Behind a pooler that hands out connections by the transaction, use the `_typed` methods, which leave no prepared
-    /// statement behind.
     pub fn client(&self) -> &Client {
         &self.connection
     }
 
     /// Which run will be settled.
     pub const fn token(&self) -> RunToken {
-        self.token
+        self.run.token()
+    }
+
+    /// Commits what was written and that the delivery is processed, all at once.
+    ///
+    /// # Errors
+    /// [`CommitError`]: for a handler, a failure like any other.
+    pub async fn commit_processed(self) -> Result<(), CommitError> {
+        match self.settle(Settlement::Processed).await? {
+            Settled::Yes => Ok(()),
+            Settled::Stale => Err(CommitError::Stale),
+        }
     }
 
     /// Settles the run and commits, all at once. On [`Settled::Stale`] the delivery is somebody else's, and everything
@@ -113,12 +189,34 @@ impl RunTransaction {
     /// After [`StoreError::Uncertain`] it may all have been committed: the next lease of the delivery tells. After any
     /// other, all is rolled back.
     pub async fn settle(mut self, settlement: Settlement) -> Result<Settled, StoreError> {
+        self.run.committing();
         let due = settlement.falls_due();
+        match self.settle_and_commit(settlement.clone()).await {
+            Ok(Settled::Yes) => {
+                self.run.settled(settlement);
+                if due {
+                    self.store.core.due();
+                }
+                Ok(Settled::Yes)
+            }
+            Ok(Settled::Stale) => {
+                self.roll_back().await;
+                Ok(Settled::Stale)
+            }
+            Err(error) => {
+                if !matches!(error, StoreError::Uncertain { .. }) {
+                    self.run.begun();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn settle_and_commit(&mut self, settlement: Settlement) -> Result<Settled, StoreError> {
         let core = &self.store.core;
         let budget = core.connections.budget;
-        let settled = settle_over(core, &self.connection, self.token, settlement).await?;
+        let settled = settle_over(core, &self.connection, self.run.token(), settlement).await?;
         if settled == Settled::Stale {
-            self.roll_back().await;
             return Ok(Settled::Stale);
         }
         let before = core.connections.local_commits();
@@ -133,14 +231,12 @@ impl RunTransaction {
         if core.connections.local_commits() != before {
             return Err(core.connections.only_local());
         }
-        if due {
-            core.due();
-        }
         Ok(Settled::Yes)
     }
 
     /// Undoes everything. The run stays to be settled.
     pub async fn roll_back(mut self) {
+        self.run.taken_back();
         let budget = self.store.core.connections.budget;
         if let Ok(Ok(())) = timeout(budget, self.connection.batch_execute("ROLLBACK")).await {
             self.connection.is_idle();

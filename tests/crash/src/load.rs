@@ -37,6 +37,8 @@ pub enum Kind {
     Plain,
     /// Long enough that many of them are running at each kill.
     Slow,
+    /// Longer than a lease.
+    Long,
     FailsOnce,
     Aborts,
 }
@@ -45,6 +47,7 @@ impl Kind {
     pub fn of(id: &str) -> Self {
         match id.split('-').next() {
             Some("slow") => Self::Slow,
+            Some("long") => Self::Long,
             Some("fails") => Self::FailsOnce,
             Some("aborts") => Self::Aborts,
             _ => Self::Plain,
@@ -55,6 +58,7 @@ impl Kind {
         match self {
             Self::Plain => "plain",
             Self::Slow => "slow",
+            Self::Long => "long",
             Self::FailsOnce => "fails",
             Self::Aborts => "aborts",
         }
@@ -64,6 +68,7 @@ impl Kind {
         match self {
             Self::Plain => r#"{"ref": "refs/heads/main"}"#,
             Self::Slow => r#"{"sleep_ms": 100}"#,
+            Self::Long => r#"{"sleep_ms": 2000}"#,
             Self::FailsOnce => r#"{"fail": 1}"#,
             Self::Aborts => r#"{"abort": true}"#,
         }
@@ -73,7 +78,9 @@ impl Kind {
 /// Clones are the same provider.
 #[derive(Clone)]
 pub struct Provider {
-    url: Arc<str>,
+    urls: Arc<[String]>,
+    /// One in so many is sent twice at once, to different servers.
+    duplicated: Option<u64>,
     secret: SigningSecret,
     client: Client<HttpConnector, Full<Bytes>>,
     ledger: Ledger,
@@ -84,11 +91,13 @@ pub struct Provider {
 }
 
 impl Provider {
-    pub fn new(server: SocketAddr, secret: &str, ledger: Ledger) -> Result<Self, Fault> {
+    /// That sends to these servers in turn.
+    pub fn new(servers: &[SocketAddr], secret: &str, ledger: Ledger) -> Result<Self, Fault> {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.retry_canceled_requests(false);
         Ok(Self {
-            url: format!("http://{server}/github").into(),
+            urls: servers.iter().map(|server| format!("http://{server}/github")).collect(),
+            duplicated: None,
             secret: SigningSecret::from_text(secret)?,
             client: builder.build_http(),
             ledger,
@@ -96,6 +105,11 @@ impl Provider {
             places: Arc::new(Semaphore::new(AT_ONCE as usize)),
             refused: Arc::default(),
         })
+    }
+
+    /// The same, that sends one in so many twice.
+    pub fn duplicating(self, one_in: u64) -> Self {
+        Self { duplicated: Some(one_in), ..self }
     }
 
     /// How many deliveries there were so far.
@@ -122,10 +136,17 @@ impl Provider {
     pub async fn send(&self, kind: Kind) -> Result<(), Fault> {
         self.not_refused()?;
         let place = Arc::clone(&self.places).acquire_owned().await?;
-        let id = format!("{}-{}", kind.id(), self.sent.fetch_add(1, Ordering::Relaxed));
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-{number}", kind.id());
+        let twice = self.duplicated.is_some_and(|one_in| number.is_multiple_of(one_in));
         let provider = self.clone();
         tokio::spawn(async move {
-            provider.deliver(&id, kind.payload()).await;
+            let first = provider.deliver(&id, number, kind.payload());
+            if twice {
+                tokio::join!(first, provider.deliver(&id, number + 1, kind.payload()));
+            } else {
+                first.await;
+            }
             drop(place);
         });
         Ok(())
@@ -141,9 +162,9 @@ impl Provider {
         self.refused.get().map_or(Ok(()), |refused| Err(refused.clone().into()))
     }
 
-    async fn deliver(&self, id: &str, payload: &'static str) {
+    async fn deliver(&self, id: &str, number: u64, payload: &'static str) {
         for attempt in 1..=TRIES {
-            match tokio::time::timeout(PATIENCE, self.post(id, payload)).await {
+            match tokio::time::timeout(PATIENCE, self.post(id, self.url(number), payload)).await {
                 Ok(Ok(status)) if status.is_success() => return self.ledger.acknowledged(id).await,
                 Ok(Ok(status)) if !status.is_server_error() => {
                     self.refused.get_or_init(|| format!("{id} was answered {status}"));
@@ -154,8 +175,12 @@ impl Provider {
         }
     }
 
-    async fn post(&self, id: &str, payload: &'static str) -> Result<StatusCode, Fault> {
-        let mut request = Request::post(&*self.url)
+    fn url(&self, number: u64) -> &str {
+        &self.urls[(number % self.urls.len() as u64) as usize]
+    }
+
+    async fn post(&self, id: &str, url: &str, payload: &'static str) -> Result<StatusCode, Fault> {
+        let mut request = Request::post(url)
             .header("content-type", "application/json")
             .header("x-github-event", "push")
             .body(Bytes::from_static(payload.as_bytes()))?;

@@ -1,15 +1,20 @@
 //! Kills a server with an inbox again and again under load, and looks for what is lost.
 //!
 //! ```text
-//! crash SERVER sqlite|postgres KILLS
+//! crash SERVER sqlite|postgres|transaction KILLS
+//! crash SERVER many SECONDS
+//! crash SERVER paused
 //! ```
 //!
-//! SERVER is the program of the example `durable_inbox`; `scripts/crash` builds and names it. What is acknowledged is
+//! SERVER is the program of the example `durable_inbox`, for `transaction` that of the example of that name;
+//! `scripts/crash` builds and names it. What is acknowledged is
 //! written down by this process, which nobody kills, and compared with what the server's handler and store say in the
 //! end. Ends with 0 when nothing is lost and nothing ran twice without having been in flight at a kill.
 
+mod effects;
 mod ledger;
 mod load;
+mod many;
 mod phases;
 #[allow(dead_code, reason = "the tests of the store need more of it")]
 #[path = "../../it/support/postgres.rs"]
@@ -19,7 +24,7 @@ mod scratch;
 mod server;
 mod verdict;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,16 +35,10 @@ type Fault = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (program, store, kills) = match &arguments[..] {
-        [program, store, kills] => match (Store::named(store), kills.parse()) {
-            (Some(store), Ok(kills)) => (PathBuf::from(program), store, kills),
-            _ => return usage(),
-        },
-        _ => return usage(),
-    };
+    let Some((program, mode)) = parse(&arguments) else { return usage() };
     // However this ends, the servers and the files go with what holds them.
     let passed = tokio::select! {
-        passed = test(program, store, kills) => passed,
+        passed = run(program, mode) => passed,
         () = interrupted() => Err("interrupted".into()),
     };
     match passed {
@@ -52,8 +51,39 @@ async fn main() -> ExitCode {
     }
 }
 
+/// What is done.
+enum Mode {
+    Kill(Store, u32),
+    Transaction(u32),
+    Many(Duration),
+    Paused,
+}
+
+fn parse(arguments: &[String]) -> Option<(PathBuf, Mode)> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (program, mode) = match words[..] {
+        [program, "paused"] => (program, Mode::Paused),
+        [program, "transaction", kills] => (program, Mode::Transaction(kills.parse().ok()?)),
+        [program, "many", seconds] => (program, Mode::Many(Duration::from_secs(seconds.parse().ok()?))),
+        [program, store, kills] => (program, Mode::Kill(Store::named(store)?, kills.parse().ok()?)),
+        _ => return None,
+    };
+    Some((program.into(), mode))
+}
+
+async fn run(program: PathBuf, mode: Mode) -> Result<bool, Fault> {
+    match mode {
+        Mode::Kill(store, kills) => test(program, store, kills).await,
+        Mode::Transaction(kills) => effects::test(program, kills).await,
+        Mode::Many(length) => many::test(program, length).await,
+        Mode::Paused => many::paused(program).await,
+    }
+}
+
 fn usage() -> ExitCode {
-    eprintln!("usage: crash SERVER sqlite|postgres KILLS");
+    eprintln!(
+        "usage: crash SERVER sqlite|postgres|transaction KILLS\n       crash SERVER many SECONDS\n       crash SERVER paused"
+    );
     ExitCode::from(2)
 }
 

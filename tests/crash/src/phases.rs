@@ -76,7 +76,7 @@ impl Bench {
         };
         let listen = free_address()?;
         let ledger = Ledger::new(&files.file("acknowledged"))?;
-        let provider = Provider::new(listen, SECRET, ledger.clone())?;
+        let provider = Provider::new(&[listen], SECRET, ledger.clone())?;
         let settings = Settings {
             program,
             store,

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
@@ -29,7 +29,7 @@ pub struct Settings {
     pub attempts: u32,
 }
 
-/// One life of it. Dropped, it is killed.
+/// One life of a process. Dropped, it is killed.
 pub struct Server {
     child: Child,
     /// Held, because a server that cannot write its last line would panic.
@@ -39,26 +39,14 @@ pub struct Server {
 impl Settings {
     /// Starts it, and waits until it listens.
     pub async fn start(&self) -> Result<Server, Fault> {
-        let errors = File::options().create(true).append(true).open(&self.errors)?;
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(["--store", &self.store, "--listen", &self.listen.to_string()])
             .args(["--attempts", &self.attempts.to_string()])
             .args(["--lease-ms", &self.lease.as_millis().to_string(), "--log"])
             .arg(&self.log)
-            .env("WEBHOOK_SECRET", self.secret)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|fault| format!("{}: {fault}", self.program.display()))?;
-        let output = child.stdout.take().ok_or("the server has no output")?;
-        let mut output = BufReader::new(output).lines();
-        let line = tokio::time::timeout(PATIENCE, output.next_line()).await??;
-        if !line.as_deref().is_some_and(|line| line.starts_with("listening on http://")) {
-            return Err(format!("the server does not listen: it printed {line:?}").into());
-        }
-        Ok(Server { child, _output: output })
+            .env("WEBHOOK_SECRET", self.secret);
+        Server::launch(command, &self.errors, "listening on http://").await
     }
 
     /// What an operator is told of the store.
@@ -76,6 +64,32 @@ impl Settings {
 }
 
 impl Server {
+    /// Starts a process, and waits until its first line says that it is ready.
+    pub async fn launch(mut command: Command, errors: &Path, ready: &str) -> Result<Self, Fault> {
+        let errors = File::options().create(true).append(true).open(errors)?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(errors)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|fault| format!("{:?}: {fault}", command.as_std().get_program()))?;
+        let output = child.stdout.take().ok_or("the server has no output")?;
+        let mut output = BufReader::new(output).lines();
+        let line = tokio::time::timeout(PATIENCE, output.next_line()).await??;
+        if !line.as_deref().is_some_and(|line| line.starts_with(ready)) {
+            return Err(format!("the server is not {ready}: it printed {line:?}").into());
+        }
+        Ok(Self { child, _output: output })
+    }
+
+    /// STOP: it goes on as if no time had passed after a CONT.
+    pub async fn signal(&self, signal: &str) -> Result<(), Fault> {
+        let pid = self.child.id().ok_or("the server ended by itself")?;
+        Command::new("kill").args(["-s", signal, &pid.to_string()]).status().await?;
+        Ok(())
+    }
+
     /// SIGKILL. Ends once nothing of it is left.
     pub async fn kill(mut self) -> Result<(), Fault> {
         if let Some(status) = self.child.try_wait()? {

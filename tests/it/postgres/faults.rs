@@ -9,18 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 use tower_webhook::store::{
     ClaimKey, ClaimStore, InboxAdmin, InboxStore, Put, Settled, Settlement, StoreError,
     postgres::PostgresStore,
 };
 
-use super::{builder, fresh, ids, lease, record};
-use crate::support::postgres::{Postgres, fresh_schema, shared};
+use super::{builder, fresh, ids, lease, record, url_through};
+use crate::support::{
+    postgres::{Postgres, fresh_schema, shared},
+    proxy::CuttingProxy,
+};
 
 const BUDGET: Duration = Duration::from_secs(1);
 
@@ -145,8 +144,13 @@ async fn a_put_whose_answer_is_lost_is_uncertain_and_its_retry_finds_it() {
     let server = shared();
     let proxy = CuttingProxy::start(server.port()).await;
     let schema = fresh_schema();
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", proxy.port);
-    let store = builder(&url).schema(schema.clone()).budget(BUDGET).notify(false).open().await.unwrap();
+    let store = builder(&url_through(&proxy))
+        .schema(schema.clone())
+        .budget(BUDGET)
+        .notify(false)
+        .open()
+        .await
+        .unwrap();
     store.put(record("warm")).await.unwrap();
     proxy.cut_answers.store(true, Ordering::SeqCst);
     let put = store.put(record("a")).await;
@@ -161,43 +165,6 @@ async fn a_put_whose_answer_is_lost_is_uncertain_and_its_retry_finds_it() {
     assert!(matches!(settled, Err(StoreError::Uncertain { .. })), "{settled:?}");
     proxy.cut_answers.store(false, Ordering::SeqCst);
     assert_eq!(store.settle(leased.token, Settlement::Processed).await, Ok(Settled::Stale));
-}
-
-/// Passes everything on, until told to cut a connection at the server's next answer: after it has committed.
-struct CuttingProxy {
-    port: u16,
-    cut_answers: Arc<AtomicBool>,
-}
-
-impl CuttingProxy {
-    async fn start(to: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let port = listener.local_addr().expect("it has an address").port();
-        let cut_answers = Arc::new(AtomicBool::new(false));
-        let cut = Arc::clone(&cut_answers);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let cut = Arc::clone(&cut);
-                tokio::spawn(async move {
-                    let server =
-                        TcpStream::connect(("127.0.0.1", to)).await.expect("the server takes connections");
-                    let (mut from_client, mut to_client) = client.into_split();
-                    let (mut from_server, mut to_server) = server.into_split();
-                    let asking = tokio::spawn(async move {
-                        let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
-                    });
-                    let mut bytes = vec![0; 64 * 1024];
-                    while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
-                        if cut.load(Ordering::SeqCst) || to_client.write_all(&bytes[..read]).await.is_err() {
-                            break;
-                        }
-                    }
-                    asking.abort();
-                });
-            }
-        });
-        Self { port, cut_answers }
-    }
 }
 
 #[tokio::test]

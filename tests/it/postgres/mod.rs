@@ -3,7 +3,9 @@
 mod claims;
 mod conformance;
 mod faults;
+mod handler;
 mod inbox;
+mod matrix;
 mod opening;
 mod transaction;
 
@@ -18,7 +20,10 @@ use tower_webhook::{
     },
 };
 
-use crate::support::postgres::{Postgres, fresh_schema, shared};
+use crate::support::{
+    postgres::{Postgres, fresh_schema, shared},
+    proxy::CuttingProxy,
+};
 
 /// A store with a schema of its own on the shared server.
 async fn store() -> PostgresStore {
@@ -31,6 +36,10 @@ fn fresh(server: &Postgres) -> PostgresBuilder {
 
 fn builder(url: &str) -> PostgresBuilder {
     PostgresStore::builder(url.parse().expect("a URL"))
+}
+
+fn url_through(proxy: &CuttingProxy) -> String {
+    format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", proxy.port())
 }
 
 fn record(id: &str) -> Record {

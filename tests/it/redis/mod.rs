@@ -3,6 +3,7 @@
 mod claims;
 mod conformance;
 mod faults;
+mod matrix;
 mod opening;
 mod quota;
 

@@ -3,6 +3,7 @@
 mod commits;
 mod conformance;
 mod faults;
+mod matrix;
 mod opening;
 
 use bytes::Bytes;

@@ -6,9 +6,15 @@ pub mod net;
 pub mod quota;
 pub mod server;
 
+#[cfg(all(any(feature = "postgres", feature = "sqlite", feature = "redis"), unix))]
+pub(crate) mod disk;
+#[cfg(any(feature = "postgres", feature = "sqlite", feature = "redis"))]
+pub(crate) mod matrix;
 #[cfg(all(feature = "postgres", unix))]
 pub(crate) mod postgres;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) mod proxy;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "postgres", feature = "sqlite", feature = "redis"))]
 pub(crate) mod scratch;

@@ -296,6 +296,13 @@ fn temporary_directory() -> PathBuf {
     directory
 }
 
+/// Lets the servers' account have it.
+pub(crate) fn give_away(path: &Path) {
+    if let Some((user, group)) = account() {
+        std::os::unix::fs::chown(path, Some(user), Some(group)).expect("root may give it away");
+    }
+}
+
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it has an address").port()

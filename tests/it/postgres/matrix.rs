@@ -1,0 +1,112 @@
+//! A stack with an inbox in a Postgres that is upset in every way, for a sender that retries 5xx and 429 alone.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tower_webhook::{inbox::Inbox, store::InboxStore};
+
+use super::{builder, fresh, url_through};
+use crate::support::{
+    disk::SmallDisk,
+    matrix::{BUDGET, inbox_survives},
+    postgres::{Postgres, fresh_schema, shared},
+    proxy::CuttingProxy,
+};
+
+async fn inbox(server: &Postgres) -> Inbox {
+    Inbox::new(fresh(server).budget(BUDGET).open().await.expect("it opens"))
+}
+
+async fn off_the_runtime(server: &Arc<Postgres>, act: impl FnOnce(&Postgres) + Send + 'static) {
+    let server = Arc::clone(server);
+    tokio::task::spawn_blocking(move || act(&server)).await.expect("no panic");
+}
+
+async fn server() -> Arc<Postgres> {
+    tokio::task::spawn_blocking(|| Arc::new(Postgres::start(&[]))).await.expect("it starts")
+}
+
+async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+async fn down_in_the_middle() {
+    let server = server().await;
+    inbox_survives("Postgres down", inbox(&server).await, async || {
+        off_the_runtime(&server, Postgres::kill).await;
+        pass(3).await;
+        off_the_runtime(&server, Postgres::start_again).await;
+    })
+    .await;
+}
+
+async fn paused() {
+    let server = server().await;
+    inbox_survives("Postgres paused", inbox(&server).await, async || {
+        off_the_runtime(&server, Postgres::pause).await;
+        pass(10).await;
+        off_the_runtime(&server, Postgres::resume).await;
+    })
+    .await;
+}
+
+async fn read_only() {
+    let server = server().await;
+    inbox_survives("Postgres read-only", inbox(&server).await, async || {
+        off_the_runtime(&server, |server| server.set("default_transaction_read_only", "on")).await;
+        pass(3).await;
+        off_the_runtime(&server, |server| server.set("default_transaction_read_only", "off")).await;
+    })
+    .await;
+}
+
+async fn reset_after_its_commits() {
+    let proxy = CuttingProxy::start(shared().port()).await;
+    let store = builder(&url_through(&proxy))
+        .schema(fresh_schema())
+        .budget(BUDGET)
+        .notify(false)
+        .open()
+        .await
+        .unwrap();
+    inbox_survives("Postgres reset after COMMIT", Inbox::new(store), async || {
+        proxy.cut_answers.store(true, Ordering::SeqCst);
+        pass(3).await;
+        proxy.cut_answers.store(false, Ordering::SeqCst);
+    })
+    .await;
+}
+
+/// The tables are on a disk of their own that has no room left. Only root can make one: else this cell is the trigger
+/// of `faults::a_full_disk_is_told_as_full`, which says the same.
+async fn full() {
+    let Some(disk) = SmallDisk::mount(4) else {
+        println!("Postgres full: skipped, only root can mount a small disk");
+        return;
+    };
+    let server = server().await;
+    let schema = fresh_schema();
+    let url = server.url("postgres");
+    let store = builder(&url).schema(schema.clone()).budget(BUDGET).open().await.unwrap();
+    let directory = disk.directory_for_postgres();
+    let small = format!(
+        "CREATE TABLESPACE small LOCATION '{}';;ALTER TABLE {schema}.blocks SET TABLESPACE small;;\
+         ALTER TABLE {schema}.deliveries SET TABLESPACE small",
+        directory.display()
+    );
+    off_the_runtime(&server, move |server| drop(server.sql(&small))).await;
+    inbox_survives("Postgres full", Inbox::shared(Arc::new(store) as Arc<dyn InboxStore>), async || {
+        disk.fill();
+        pass(3).await;
+        disk.make_room();
+    })
+    .await;
+    drop(server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_to_postgres_every_delivery_arrives_and_nobody_waits_without_a_bound() {
+    tokio::join!(down_in_the_middle(), paused(), read_only(), reset_after_its_commits(), full());
+}
