@@ -52,6 +52,7 @@ impl SmallDisk {
     }
 
     /// Lets nobody write any more; fails where a file is open for writing.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn make_read_only(&self) {
         let path = self.path();
         let status =
