@@ -21,7 +21,7 @@ use crate::{
     circuit::{Circuit, SharedCircuit},
     clock::{SharedClock, SystemClock},
     defaults,
-    delivery::Endpoint,
+    delivery::{Endpoint, Fingerprint},
     error::ConfigError,
     rejection::Rejection,
     store::{
@@ -305,16 +305,25 @@ impl Inbox {
     }
 
     pub(super) fn open(&self, record: &Record) -> Result<Envelope, OpenError> {
+        let envelope = Envelope::from_block(&self.unsealed(record)?)?;
+        // A block says how long its head is and not how long its body is.
+        if Fingerprint::of(&envelope.body) != record.fingerprint {
+            return Err(EnvelopeError::Damaged { fault: "its body is not the one that was received" }.into());
+        }
+        Ok(envelope)
+    }
+
+    fn unsealed(&self, record: &Record) -> Result<Bytes, OpenError> {
         #[cfg(feature = "encryption")]
         match &self.sealing {
-            Some(keys) => return Ok(Envelope::from_block(&keys.open(&record.key, &record.block)?)?),
+            Some(keys) => return Ok(keys.open(&record.key, &record.block)?),
             None => {
                 if let Some(id) = super::seal::sealed_with(&record.block)? {
                     return Err(SealError::Sealed { id }.into());
                 }
             }
         }
-        Ok(Envelope::from_block(&record.block)?)
+        Ok(record.block.clone())
     }
 
     pub(super) async fn lease(&self, request: LeaseRequest<'_>) -> Result<LeaseBatch, StoreError> {

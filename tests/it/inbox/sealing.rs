@@ -13,7 +13,7 @@ use tower::{service_fn, util::BoxCloneSyncService};
 use tower_webhook::{
     Verified, defaults,
     inbox::{Inbox, RunningWorker, SealingKeys},
-    store::{ClaimKey, Filter, InboxAdmin, InboxStore, Record, SqliteStore, State},
+    store::{Filter, InboxStore, SqliteStore, State},
 };
 
 use super::{Bench, Handler, SECOND, answer, send, settle, until, worker};
@@ -156,22 +156,4 @@ async fn deliveries_that_cannot_be_read_take_no_place_from_those_that_can() {
     }
     let report = running.so_far();
     assert_eq!((report.unreadable, report.processed), (3, 1));
-}
-
-#[tokio::test]
-async fn a_damaged_block_is_a_dead_letter_and_kept() {
-    let bench = Bench::new();
-    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
-    let stored = bench.only().await;
-    let (_, record) = bench.store.show(stored.id, true).await.expect("shows").expect("is there");
-    let record = record.expect("asked for");
-    let damaged = Record {
-        key: ClaimKey::of(&[b"damaged"]),
-        block: record.block.slice(..record.block.len() / 2),
-        ..record
-    };
-    assert!(bench.store.put(damaged).await.is_ok());
-    let running = bench.work(async |_, _| answer(StatusCode::OK));
-    until("both are settled", || running.so_far().processed + running.so_far().dead_letters == 2).await;
-    assert_eq!((running.so_far().dead_letters, running.so_far().unreadable), (1, 0));
 }
