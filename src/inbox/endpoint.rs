@@ -18,7 +18,7 @@ use tower_service::Service;
 
 use super::{
     Inbox,
-    envelope::{Envelope, StoredId},
+    envelope::{Envelope, StoredId, WriteError},
 };
 use crate::{
     ack::Acknowledgement,
@@ -87,18 +87,16 @@ impl InboxService {
         self
     }
 
-    fn record(&self, head: &Parts, delivery: &Delivery) -> Record {
-        let key = ClaimKey::of_delivery(delivery).unwrap_or_else(never_again);
-        let block = envelope(head, delivery, self.inbox.stored_headers()).to_block();
-        Record {
-            key,
+    fn record(&self, head: &Parts, delivery: &Delivery) -> Result<Record, WriteError> {
+        self.inbox.seal(Record {
+            key: ClaimKey::of_delivery(delivery).unwrap_or_else(never_again),
             fingerprint: delivery.fingerprint(),
             endpoint: delivery.endpoint().name().into(),
             delivery_id: delivery.id().map(|id| id.as_str().into()),
             event_type: delivery.event_type().map(Into::into),
             order_key: self.order.as_ref().and_then(|order| order(delivery)).map(Into::into),
-            block: self.inbox.seal(&key, block),
-        }
+            block: envelope(head, delivery, self.inbox.stored_headers()).to_block()?,
+        })
     }
 }
 
@@ -161,9 +159,16 @@ where
         };
         // Nothing of the caller's that the panic may have left half done is looked at here again.
         let record = catch_unwind(AssertUnwindSafe(|| self.record(&head, body.delivery())));
-        let Ok(record) = record else {
-            tracing::error!(delivery = ?body.delivery(), "the closure that tells what a delivery is ordered by panicked");
-            return Box::pin(ready(Ok(Rejection::HandlerPanicked.into_response())));
+        let record = match record {
+            Ok(Ok(record)) => record,
+            Ok(Err(error)) => {
+                tracing::error!(delivery = ?body.delivery(), %error, "a delivery could not be written");
+                return Box::pin(ready(Ok(Rejection::StoreUnavailable.into_response())));
+            }
+            Err(_) => {
+                tracing::error!(delivery = ?body.delivery(), "the closure that tells what a delivery is ordered by panicked");
+                return Box::pin(ready(Ok(Rejection::HandlerPanicked.into_response())));
+            }
         };
         let inbox = self.inbox.clone();
         let tasks = inbox.commits().tasks.clone();

@@ -92,6 +92,21 @@ pub enum EnvelopeError {
     },
 }
 
+/// Why a delivery cannot be written into a block. Its sender is told to come back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error("the delivery's head has no JSON form: {0}")]
+    Head(#[from] serde_json::Error),
+    #[error("the delivery's head has {bytes} bytes, which four bytes cannot count")]
+    Length { bytes: usize },
+    #[cfg(feature = "encryption")]
+    #[error("the delivery cannot be sealed")]
+    Sealing,
+    #[cfg(feature = "encryption")]
+    #[error("the system has no random bytes")]
+    Random,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Head {
     method: String,
@@ -116,7 +131,7 @@ struct Head {
 }
 
 impl Envelope {
-    pub(crate) fn to_block(&self) -> Bytes {
+    pub(crate) fn to_block(&self) -> Result<Bytes, WriteError> {
         let head = Head {
             method: self.method.to_string(),
             uri: self.uri.to_string(),
@@ -135,14 +150,14 @@ impl Envelope {
             client_ip: self.client_ip,
             peer: self.peer,
         };
-        // Strings, numbers and lists of them always have a JSON form.
-        let head = serde_json::to_vec(&head).unwrap_or_default();
+        let head = serde_json::to_vec(&head)?;
+        let length = u32::try_from(head.len()).map_err(|_| WriteError::Length { bytes: head.len() })?;
         let mut block = BytesMut::with_capacity(PREFIX + head.len() + self.body.len());
         block.put_u8(VERSION);
-        block.put_u32(u32::try_from(head.len()).unwrap_or(u32::MAX));
+        block.put_u32(length);
         block.put_slice(&head);
         block.put_slice(&self.body);
-        block.freeze()
+        Ok(block.freeze())
     }
 
     pub(crate) fn from_block(block: &Bytes) -> Result<Self, EnvelopeError> {
@@ -234,7 +249,7 @@ mod tests {
                 headers.append("x-header", HeaderValue::from_bytes(value).unwrap());
             }
             let envelope = envelope(headers, body.into());
-            prop_assert_eq!(Envelope::from_block(&envelope.to_block()).unwrap(), envelope);
+            prop_assert_eq!(Envelope::from_block(&envelope.to_block().unwrap()).unwrap(), envelope);
         }
 
         #[test]
@@ -245,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_cut_block_is_damaged_and_a_later_format_is_named() {
-        let block = envelope(HeaderMap::new(), Bytes::new()).to_block();
+        let block = envelope(HeaderMap::new(), Bytes::new()).to_block().unwrap();
         for length in 0..block.len() {
             assert!(Envelope::from_block(&block.slice(..length)).is_err(), "{length}");
         }

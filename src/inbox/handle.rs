@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{EnvelopeError, InboxService, StoredHeaders, Worker, envelope::Envelope};
+use super::{EnvelopeError, InboxService, StoredHeaders, Worker, envelope::{Envelope, WriteError}};
 #[cfg(feature = "encryption")]
 use super::{SealError, SealingKeys};
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     error::ConfigError,
     rejection::Rejection,
     store::{
-        ClaimKey, Count, Filter, InboxStore, LeaseBatch, LeaseRequest, Put, Record, RecordId, RunToken,
+        Count, Filter, InboxStore, LeaseBatch, LeaseRequest, Put, Record, RecordId, RunToken,
         Settled, Settlement, StoreError, Summary,
     },
 };
@@ -295,13 +295,13 @@ impl Inbox {
         &self.stored_headers
     }
 
-    pub(super) fn seal(&self, key: &ClaimKey, block: Bytes) -> Bytes {
+    /// The record as it is stored: with its block sealed, where this inbox seals.
+    pub(super) fn seal(&self, record: Record) -> Result<Record, WriteError> {
         #[cfg(feature = "encryption")]
         if let Some(keys) = &self.sealing {
-            return keys.seal(key, &block);
+            return Ok(Record { block: keys.seal(&record)?, ..record });
         }
-        let _ = key;
-        block
+        Ok(record)
     }
 
     pub(super) fn open(&self, record: &Record) -> Result<Envelope, OpenError> {
@@ -316,7 +316,7 @@ impl Inbox {
     fn unsealed(&self, record: &Record) -> Result<Bytes, OpenError> {
         #[cfg(feature = "encryption")]
         match &self.sealing {
-            Some(keys) => return Ok(keys.open(&record.key, &record.block)?),
+            Some(keys) => return Ok(keys.open(record)?),
             None => {
                 if let Some(id) = super::seal::sealed_with(&record.block)? {
                     return Err(SealError::Sealed { id }.into());
