@@ -14,6 +14,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, Uri, request::Parts};
 use http_body_util::Full;
+use sha2::{Digest, Sha256};
 use tower_service::Service;
 
 use super::{
@@ -23,6 +24,7 @@ use super::{
 use crate::{
     ack::Acknowledgement,
     body::ResponseBody,
+    defaults,
     delivery::{Delivery, Fresh, Verified},
     detach::RunToCompletion,
     grpc::is_grpc,
@@ -81,6 +83,9 @@ impl InboxService {
 
     /// Runs deliveries for which `key` answers the same one at a time, in order of receipt; those for which it answers
     /// `None` are free. A delivery for which it panics is answered 500, and its sender brings it again.
+    ///
+    /// A key of more than [`defaults::ORDER_KEY`] bytes is stored as its first [`defaults::ORDER_KEY_PREFIX`] bytes, or
+    /// fewer up to the end of a character, and the SHA-256 of all of it in hex: different keys stay different.
     #[must_use]
     pub fn ordered_by(mut self, key: impl Fn(&Delivery) -> Option<String> + Send + Sync + 'static) -> Self {
         self.order = Some(Arc::new(key));
@@ -94,10 +99,20 @@ impl InboxService {
             endpoint: delivery.endpoint().name().into(),
             delivery_id: delivery.id().map(|id| id.as_str().into()),
             event_type: delivery.event_type().map(Into::into),
-            order_key: self.order.as_ref().and_then(|order| order(delivery)).map(Into::into),
+            order_key: self.order.as_ref().and_then(|order| order(delivery)).map(bounded),
             block: envelope(head, delivery, self.inbox.stored_headers()).to_block()?,
         })
     }
+}
+
+/// An order key that every store can index: a sender may choose how long the original is.
+fn bounded(key: String) -> Box<str> {
+    if key.len() <= defaults::ORDER_KEY {
+        return key.into();
+    }
+    let digest = hex::encode(Sha256::digest(&key));
+    let end = (0..=defaults::ORDER_KEY_PREFIX).rev().find(|&end| key.is_char_boundary(end)).unwrap_or(0);
+    [&key[..end], &digest].concat().into()
 }
 
 /// The key of a delivery that the preset says is never deduplicated: one that no other delivery has.
@@ -200,5 +215,28 @@ fn tell(put: Put, endpoint: &str, id: Option<&str>) {
         Put::Mismatch => {
             tracing::warn!(endpoint, id, "another payload under a known delivery id, kept aside")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_order_keys_are_short_and_stay_different() {
+        let longest = "k".repeat(defaults::ORDER_KEY);
+        assert_eq!(*bounded(longest.clone()), *longest);
+        let (one, two) = (bounded(longest.clone() + "1"), bounded(longest.clone() + "2"));
+        assert_ne!(one, two);
+        assert_eq!(one, bounded(longest + "1"));
+        assert_eq!((one.len(), &one[..128]), (128 + 64, &two[..128]));
+    }
+
+    #[test]
+    fn a_long_order_key_is_cut_between_characters() {
+        let key = format!("k{}", "\u{1f980}".repeat(1000));
+        let stored = bounded(key.clone());
+        assert_eq!(stored.len(), 125 + 64);
+        assert!(key.starts_with(&stored[..125]));
     }
 }

@@ -14,7 +14,10 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{EnvelopeError, InboxService, StoredHeaders, Worker, envelope::{Envelope, WriteError}};
+use super::{
+    EnvelopeError, InboxService, StoredHeaders, Worker,
+    envelope::{Envelope, WriteError},
+};
 #[cfg(feature = "encryption")]
 use super::{SealError, SealingKeys};
 use crate::{
@@ -25,8 +28,8 @@ use crate::{
     error::ConfigError,
     rejection::Rejection,
     store::{
-        Count, Filter, InboxStore, LeaseBatch, LeaseRequest, Put, Record, RecordId, RunToken,
-        Settled, Settlement, StoreError, Summary,
+        Count, Filter, InboxStore, LeaseBatch, LeaseRequest, Put, Record, RecordId, RunToken, Settled,
+        Settlement, StoreError, Summary,
     },
 };
 
