@@ -125,7 +125,7 @@ fn envelope(head: &Parts, delivery: &Delivery, stored: &super::StoredHeaders) ->
     Envelope {
         method: head.method.clone(),
         uri: original_uri(head),
-        headers: stored.of(&head.headers),
+        headers: stored.of(&head.headers, delivery.provider().scheme()),
         provider: delivery.provider().name().to_owned(),
         tenant: delivery.tenant().map(|tenant| tenant.as_str().to_owned()),
         id: delivery.id().map(StoredId::of),

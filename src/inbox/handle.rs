@@ -133,7 +133,8 @@ impl Inbox {
         }
     }
 
-    /// Which request headers are kept; by default all but credentials and signatures.
+    /// Which request headers are kept; by default all but credentials and signatures. Those that the provider's scheme reads
+    /// as signature or token are never kept.
     #[must_use]
     pub fn store_headers(mut self, headers: StoredHeaders) -> Self {
         self.stored_headers = Arc::new(headers);
@@ -371,10 +372,18 @@ impl Inbox {
 }
 
 /// A delivery as an operator sees it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Shown {
     /// All but its payload.
     pub summary: Summary,
     /// Its payload, where it was asked for, or why it cannot be opened.
     pub payload: Option<Result<Bytes, OpenError>>,
+}
+
+/// Metadata only: the payload may hold anything.
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.payload.as_ref().map(|payload| payload.as_ref().map(Bytes::len));
+        f.debug_struct("Shown").field("summary", &self.summary).field("bytes", &bytes).finish()
+    }
 }
