@@ -94,7 +94,7 @@ impl InboxService {
 
     fn record(&self, head: &Parts, delivery: &Delivery) -> Result<Record, WriteError> {
         self.inbox.seal(Record {
-            key: ClaimKey::of_delivery(delivery).unwrap_or_else(never_again),
+            key: ClaimKey::of_delivery(delivery).map_or_else(never_again, Ok)?,
             fingerprint: delivery.fingerprint(),
             endpoint: delivery.endpoint().name().into(),
             delivery_id: delivery.id().map(|id| id.as_str().into()),
@@ -116,9 +116,12 @@ fn bounded(key: String) -> Box<str> {
 }
 
 /// The key of a delivery that the preset says is never deduplicated: one that no other delivery has.
-fn never_again() -> ClaimKey {
-    let random: [u8; 32] = std::array::from_fn(|_| fastrand::u8(..));
-    ClaimKey::of(&[b"never deduplicated", &random])
+///
+/// From the system's generator: who guessed the next one could take its place, and it would be a duplicate.
+fn never_again() -> Result<ClaimKey, WriteError> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(WriteError::Random)?;
+    Ok(ClaimKey::of(&[b"never deduplicated", &random]))
 }
 
 fn envelope(head: &Parts, delivery: &Delivery, stored: &super::StoredHeaders) -> Envelope {
@@ -238,5 +241,11 @@ mod tests {
         let stored = bounded(key.clone());
         assert_eq!(stored.len(), 125 + 64);
         assert!(key.starts_with(&stored[..125]));
+    }
+
+    #[test]
+    fn what_is_never_deduplicated_has_a_key_of_its_own() {
+        let keys: std::collections::HashSet<_> = (0..1000).map(|_| never_again().unwrap()).collect();
+        assert_eq!(keys.len(), 1000);
     }
 }

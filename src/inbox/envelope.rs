@@ -102,9 +102,8 @@ pub(crate) enum WriteError {
     #[cfg(feature = "encryption")]
     #[error("the delivery cannot be sealed")]
     Sealing,
-    #[cfg(feature = "encryption")]
-    #[error("the system has no random bytes")]
-    Random,
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
 }
 
 #[derive(Serialize, Deserialize)]

@@ -102,7 +102,7 @@ impl SealingKeys {
     pub(crate) fn seal(&self, record: &Record) -> Result<Bytes, WriteError> {
         let (id, cipher) = &self.keys[0];
         let length = u8::try_from(id.len()).map_err(|_| WriteError::Sealing)?;
-        let nonce = XNonce::try_generate().map_err(|_| WriteError::Random)?;
+        let nonce = XNonce::try_generate().map_err(WriteError::Random)?;
         let bound = bound_to(id, record);
         let payload = Payload { msg: &record.block, aad: &bound };
         let sealed = cipher.encrypt(&nonce, payload).map_err(|_| WriteError::Sealing)?;
