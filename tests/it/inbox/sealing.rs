@@ -13,10 +13,10 @@ use tower::{service_fn, util::BoxCloneSyncService};
 use tower_webhook::{
     Verified, defaults,
     inbox::{Inbox, RunningWorker, SealingKeys},
-    store::{Filter, InboxStore, SqliteStore, State},
+    store::{Filter, InboxStore, LeaseRequest, SqliteStore, State},
 };
 
-use super::{Bench, Handler, SECOND, answer, send, settle, until, worker};
+use super::{ATTEMPTS, Bench, Handler, LEASE, SECOND, answer, send, settle, until, worker};
 use crate::support::scratch::Scratch;
 
 const PAYLOAD: &str = r#"{"card": "4242 4242 4242 4242"}"#;
@@ -156,4 +156,29 @@ async fn deliveries_that_cannot_be_read_take_no_place_from_those_that_can() {
     }
     let report = running.so_far();
     assert_eq!((report.unreadable, report.processed), (3, 1));
+}
+
+#[tokio::test]
+async fn a_worker_without_the_key_makes_no_dead_letter_of_what_it_cannot_read() {
+    let bench = Bench::new();
+    let sealing = under(&bench, Some(keys("new")));
+    assert_eq!(send(sealing.service(), "1", PAYLOAD).await.status(), StatusCode::OK);
+    // Processes that had the key died with it, as often as a delivery has attempts.
+    let endpoints = ["github".into()];
+    for _ in 0..ATTEMPTS {
+        let request = LeaseRequest { endpoints: &endpoints, limit: 1, lease: LEASE };
+        assert_eq!(bench.store.lease(request).await.expect("leases").deliveries.len(), 1);
+        bench.store_clock.advance(LEASE);
+    }
+    let seen = Seen::default();
+    let without = worker(&under(&bench, Some(keys("older"))), handler(&seen)).spawn();
+    unreadable(&without, 1).await;
+    let left = bench.only_in(State::Pending).await;
+    assert_eq!(left.attempts, ATTEMPTS, "its look counts no attempt");
+    assert_eq!(without.drain(SECOND).await.dead_letters, 0);
+
+    let _with = worker(&sealing, handler(&seen)).spawn();
+    bench.pass(defaults::WORKER_UNREADABLE_PAUSE).await;
+    bench.only_in(State::DeadLetter).await;
+    assert!(seen.lock().unwrap().is_empty());
 }
