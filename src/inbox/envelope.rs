@@ -171,11 +171,13 @@ impl Envelope {
         let head = rest.get(..length).ok_or(damaged("its head is cut short"))?;
         let head: Head =
             serde_json::from_slice(head).map_err(|_| damaged("its head is not what was written"))?;
-        let mut headers = HeaderMap::with_capacity(head.headers.len());
+        let many = |_| damaged("it has more headers than a request can have");
+        let mut headers = HeaderMap::try_with_capacity(head.headers.len()).map_err(many)?;
         for (name, value) in &head.headers {
             let name: HeaderName = name.parse().map_err(|_| damaged("a header's name"))?;
             let value = bytes_of(value).ok_or(damaged("a header's value"))?;
-            headers.append(name, HeaderValue::from_bytes(&value).map_err(|_| damaged("a header's value"))?);
+            let value = HeaderValue::from_bytes(&value).map_err(|_| damaged("a header's value"))?;
+            headers.try_append(name, value).map_err(many)?;
         }
         Ok(Self {
             method: head.method.parse().map_err(|_| damaged("its method"))?,
@@ -267,5 +269,29 @@ mod tests {
             Envelope::from_block(&Bytes::from_static(&[9, 0, 0, 0, 0])),
             Err(EnvelopeError::Version { found: 9 })
         );
+    }
+
+    #[test]
+    fn more_headers_than_a_request_can_have_are_damage() {
+        let head = |names: &mut dyn Iterator<Item = String>| {
+            let headers: Vec<_> = names.map(|name| (name, String::new())).collect();
+            let mut head: serde_json::Value = {
+                let block = envelope(HeaderMap::new(), Bytes::new()).to_block().unwrap();
+                serde_json::from_slice(&block[PREFIX..]).unwrap()
+            };
+            head["headers"] = serde_json::to_value(headers).unwrap();
+            let head = serde_json::to_vec(&head).unwrap();
+            let mut block = vec![VERSION];
+            block.extend_from_slice(&u32::try_from(head.len()).unwrap().to_be_bytes());
+            block.extend_from_slice(&head);
+            Envelope::from_block(&block.into())
+        };
+        assert!(head(&mut (0..1_000).map(|n| format!("x-{n}"))).is_ok());
+        for many in [25_000, 32_768, 70_000] {
+            let read = head(&mut (0..many).map(|n| format!("x-{n}")));
+            assert!(matches!(read, Err(EnvelopeError::Damaged { .. })), "{many}");
+        }
+        // Values of one name share its entry in the map; their number must not panic either.
+        let _ = head(&mut (0..70_000).map(|_| "x".to_owned()));
     }
 }
