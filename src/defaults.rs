@@ -256,6 +256,13 @@ pub const WORKER_LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
 /// store and back.
 pub const WORKER_SHORTEST_LEASE: Duration = Duration::from_millis(100);
 
+/// The longest order key that is stored as it is, in bytes; a longer one is stored as its first
+/// [`ORDER_KEY_PREFIX`] bytes and its SHA-256. Far below the 2.7 KB that an index row of Postgres holds.
+pub const ORDER_KEY: usize = 256;
+
+/// How much of a longer order key stays legible, in bytes.
+pub const ORDER_KEY_PREFIX: usize = 128;
+
 /// How long a delivery waits that a worker could not read: so long that a worker without the key does little but look, and a
 /// delivery waits no longer once its key is there.
 pub const WORKER_UNREADABLE_PAUSE: Duration = Duration::from_secs(30);

@@ -14,15 +14,17 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, Uri, request::Parts};
 use http_body_util::Full;
+use sha2::{Digest, Sha256};
 use tower_service::Service;
 
 use super::{
     Inbox,
-    envelope::{Envelope, StoredId},
+    envelope::{Envelope, StoredId, WriteError},
 };
 use crate::{
     ack::Acknowledgement,
     body::ResponseBody,
+    defaults,
     delivery::{Delivery, Fresh, Verified},
     detach::RunToCompletion,
     grpc::is_grpc,
@@ -81,38 +83,52 @@ impl InboxService {
 
     /// Runs deliveries for which `key` answers the same one at a time, in order of receipt; those for which it answers
     /// `None` are free. A delivery for which it panics is answered 500, and its sender brings it again.
+    ///
+    /// A key of more than [`defaults::ORDER_KEY`] bytes is stored as its first [`defaults::ORDER_KEY_PREFIX`] bytes, or
+    /// fewer up to the end of a character, and the SHA-256 of all of it in hex: different keys stay different.
     #[must_use]
     pub fn ordered_by(mut self, key: impl Fn(&Delivery) -> Option<String> + Send + Sync + 'static) -> Self {
         self.order = Some(Arc::new(key));
         self
     }
 
-    fn record(&self, head: &Parts, delivery: &Delivery) -> Record {
-        let key = ClaimKey::of_delivery(delivery).unwrap_or_else(never_again);
-        let block = envelope(head, delivery, self.inbox.stored_headers()).to_block();
-        Record {
-            key,
+    fn record(&self, head: &Parts, delivery: &Delivery) -> Result<Record, WriteError> {
+        self.inbox.seal(Record {
+            key: ClaimKey::of_delivery(delivery).map_or_else(never_again, Ok)?,
             fingerprint: delivery.fingerprint(),
             endpoint: delivery.endpoint().name().into(),
             delivery_id: delivery.id().map(|id| id.as_str().into()),
             event_type: delivery.event_type().map(Into::into),
-            order_key: self.order.as_ref().and_then(|order| order(delivery)).map(Into::into),
-            block: self.inbox.seal(&key, block),
-        }
+            order_key: self.order.as_ref().and_then(|order| order(delivery)).map(bounded),
+            block: envelope(head, delivery, self.inbox.stored_headers()).to_block()?,
+        })
     }
 }
 
+/// An order key that every store can index: a sender may choose how long the original is.
+fn bounded(key: String) -> Box<str> {
+    if key.len() <= defaults::ORDER_KEY {
+        return key.into();
+    }
+    let digest = hex::encode(Sha256::digest(&key));
+    let end = (0..=defaults::ORDER_KEY_PREFIX).rev().find(|&end| key.is_char_boundary(end)).unwrap_or(0);
+    [&key[..end], &digest].concat().into()
+}
+
 /// The key of a delivery that the preset says is never deduplicated: one that no other delivery has.
-fn never_again() -> ClaimKey {
-    let random: [u8; 32] = std::array::from_fn(|_| fastrand::u8(..));
-    ClaimKey::of(&[b"never deduplicated", &random])
+///
+/// From the system's generator: who guessed the next one could take its place, and it would be a duplicate.
+fn never_again() -> Result<ClaimKey, WriteError> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(WriteError::Random)?;
+    Ok(ClaimKey::of(&[b"never deduplicated", &random]))
 }
 
 fn envelope(head: &Parts, delivery: &Delivery, stored: &super::StoredHeaders) -> Envelope {
     Envelope {
         method: head.method.clone(),
         uri: original_uri(head),
-        headers: stored.of(&head.headers),
+        headers: stored.of(&head.headers, delivery.provider().scheme()),
         provider: delivery.provider().name().to_owned(),
         tenant: delivery.tenant().map(|tenant| tenant.as_str().to_owned()),
         id: delivery.id().map(StoredId::of),
@@ -161,9 +177,16 @@ where
         };
         // Nothing of the caller's that the panic may have left half done is looked at here again.
         let record = catch_unwind(AssertUnwindSafe(|| self.record(&head, body.delivery())));
-        let Ok(record) = record else {
-            tracing::error!(delivery = ?body.delivery(), "the closure that tells what a delivery is ordered by panicked");
-            return Box::pin(ready(Ok(Rejection::HandlerPanicked.into_response())));
+        let record = match record {
+            Ok(Ok(record)) => record,
+            Ok(Err(error)) => {
+                tracing::error!(delivery = ?body.delivery(), %error, "a delivery could not be written");
+                return Box::pin(ready(Ok(Rejection::StoreUnavailable.into_response())));
+            }
+            Err(_) => {
+                tracing::error!(delivery = ?body.delivery(), "the closure that tells what a delivery is ordered by panicked");
+                return Box::pin(ready(Ok(Rejection::HandlerPanicked.into_response())));
+            }
         };
         let inbox = self.inbox.clone();
         let tasks = inbox.commits().tasks.clone();
@@ -195,5 +218,34 @@ fn tell(put: Put, endpoint: &str, id: Option<&str>) {
         Put::Mismatch => {
             tracing::warn!(endpoint, id, "another payload under a known delivery id, kept aside")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_order_keys_are_short_and_stay_different() {
+        let longest = "k".repeat(defaults::ORDER_KEY);
+        assert_eq!(*bounded(longest.clone()), *longest);
+        let (one, two) = (bounded(longest.clone() + "1"), bounded(longest.clone() + "2"));
+        assert_ne!(one, two);
+        assert_eq!(one, bounded(longest + "1"));
+        assert_eq!((one.len(), &one[..128]), (128 + 64, &two[..128]));
+    }
+
+    #[test]
+    fn a_long_order_key_is_cut_between_characters() {
+        let key = format!("k{}", "\u{1f980}".repeat(1000));
+        let stored = bounded(key.clone());
+        assert_eq!(stored.len(), 125 + 64);
+        assert!(key.starts_with(&stored[..125]));
+    }
+
+    #[test]
+    fn what_is_never_deduplicated_has_a_key_of_its_own() {
+        let keys: std::collections::HashSet<_> = (0..1000).map(|_| never_again().unwrap()).collect();
+        assert_eq!(keys.len(), 1000);
     }
 }

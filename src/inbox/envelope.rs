@@ -92,6 +92,20 @@ pub enum EnvelopeError {
     },
 }
 
+/// Why a delivery cannot be written into a block. Its sender is told to come back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error("the delivery's head has no JSON form: {0}")]
+    Head(#[from] serde_json::Error),
+    #[error("the delivery's head has {bytes} bytes, which four bytes cannot count")]
+    Length { bytes: usize },
+    #[cfg(feature = "encryption")]
+    #[error("the delivery cannot be sealed")]
+    Sealing,
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
+}
+
 #[derive(Serialize, Deserialize)]
 struct Head {
     method: String,
@@ -116,7 +130,7 @@ struct Head {
 }
 
 impl Envelope {
-    pub(crate) fn to_block(&self) -> Bytes {
+    pub(crate) fn to_block(&self) -> Result<Bytes, WriteError> {
         let head = Head {
             method: self.method.to_string(),
             uri: self.uri.to_string(),
@@ -135,14 +149,14 @@ impl Envelope {
             client_ip: self.client_ip,
             peer: self.peer,
         };
-        // Strings, numbers and lists of them always have a JSON form.
-        let head = serde_json::to_vec(&head).unwrap_or_default();
+        let head = serde_json::to_vec(&head)?;
+        let length = u32::try_from(head.len()).map_err(|_| WriteError::Length { bytes: head.len() })?;
         let mut block = BytesMut::with_capacity(PREFIX + head.len() + self.body.len());
         block.put_u8(VERSION);
-        block.put_u32(u32::try_from(head.len()).unwrap_or(u32::MAX));
+        block.put_u32(length);
         block.put_slice(&head);
         block.put_slice(&self.body);
-        block.freeze()
+        Ok(block.freeze())
     }
 
     pub(crate) fn from_block(block: &Bytes) -> Result<Self, EnvelopeError> {
@@ -157,11 +171,13 @@ impl Envelope {
         let head = rest.get(..length).ok_or(damaged("its head is cut short"))?;
         let head: Head =
             serde_json::from_slice(head).map_err(|_| damaged("its head is not what was written"))?;
-        let mut headers = HeaderMap::with_capacity(head.headers.len());
+        let many = |_| damaged("it has more headers than a request can have");
+        let mut headers = HeaderMap::try_with_capacity(head.headers.len()).map_err(many)?;
         for (name, value) in &head.headers {
             let name: HeaderName = name.parse().map_err(|_| damaged("a header's name"))?;
             let value = bytes_of(value).ok_or(damaged("a header's value"))?;
-            headers.append(name, HeaderValue::from_bytes(&value).map_err(|_| damaged("a header's value"))?);
+            let value = HeaderValue::from_bytes(&value).map_err(|_| damaged("a header's value"))?;
+            headers.try_append(name, value).map_err(many)?;
         }
         Ok(Self {
             method: head.method.parse().map_err(|_| damaged("its method"))?,
@@ -234,7 +250,7 @@ mod tests {
                 headers.append("x-header", HeaderValue::from_bytes(value).unwrap());
             }
             let envelope = envelope(headers, body.into());
-            prop_assert_eq!(Envelope::from_block(&envelope.to_block()).unwrap(), envelope);
+            prop_assert_eq!(Envelope::from_block(&envelope.to_block().unwrap()).unwrap(), envelope);
         }
 
         #[test]
@@ -245,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_cut_block_is_damaged_and_a_later_format_is_named() {
-        let block = envelope(HeaderMap::new(), Bytes::new()).to_block();
+        let block = envelope(HeaderMap::new(), Bytes::new()).to_block().unwrap();
         for length in 0..block.len() {
             assert!(Envelope::from_block(&block.slice(..length)).is_err(), "{length}");
         }
@@ -253,5 +269,29 @@ mod tests {
             Envelope::from_block(&Bytes::from_static(&[9, 0, 0, 0, 0])),
             Err(EnvelopeError::Version { found: 9 })
         );
+    }
+
+    #[test]
+    fn more_headers_than_a_request_can_have_are_damage() {
+        let head = |names: &mut dyn Iterator<Item = String>| {
+            let headers: Vec<_> = names.map(|name| (name, String::new())).collect();
+            let mut head: serde_json::Value = {
+                let block = envelope(HeaderMap::new(), Bytes::new()).to_block().unwrap();
+                serde_json::from_slice(&block[PREFIX..]).unwrap()
+            };
+            head["headers"] = serde_json::to_value(headers).unwrap();
+            let head = serde_json::to_vec(&head).unwrap();
+            let mut block = vec![VERSION];
+            block.extend_from_slice(&u32::try_from(head.len()).unwrap().to_be_bytes());
+            block.extend_from_slice(&head);
+            Envelope::from_block(&block.into())
+        };
+        assert!(head(&mut (0..1_000).map(|n| format!("x-{n}"))).is_ok());
+        for many in [25_000, 32_768, 70_000] {
+            let read = head(&mut (0..many).map(|n| format!("x-{n}")));
+            assert!(matches!(read, Err(EnvelopeError::Damaged { .. })), "{many}");
+        }
+        // Values of one name share its entry in the map; their number must not panic either.
+        let _ = head(&mut (0..70_000).map(|_| "x".to_owned()));
     }
 }

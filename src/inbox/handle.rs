@@ -14,19 +14,22 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::{EnvelopeError, InboxService, StoredHeaders, Worker, envelope::Envelope};
+use super::{
+    EnvelopeError, InboxService, StoredHeaders, Worker,
+    envelope::{Envelope, WriteError},
+};
 #[cfg(feature = "encryption")]
 use super::{SealError, SealingKeys};
 use crate::{
     circuit::{Circuit, SharedCircuit},
     clock::{SharedClock, SystemClock},
     defaults,
-    delivery::Endpoint,
+    delivery::{Endpoint, Fingerprint},
     error::ConfigError,
     rejection::Rejection,
     store::{
-        ClaimKey, Count, Filter, InboxStore, LeaseBatch, LeaseRequest, Put, Record, RecordId, RunToken,
-        Settled, Settlement, StoreError, Summary,
+        Count, Filter, InboxStore, LeaseBatch, LeaseRequest, Put, Record, RecordId, RunToken, Settled,
+        Settlement, StoreError, Summary,
     },
 };
 
@@ -130,7 +133,8 @@ impl Inbox {
         }
     }
 
-    /// Which request headers are kept; by default all but credentials and signatures.
+    /// Which request headers are kept; by default all but credentials and signatures. Those that the provider's scheme reads
+    /// as signature or token are never kept.
     #[must_use]
     pub fn store_headers(mut self, headers: StoredHeaders) -> Self {
         self.stored_headers = Arc::new(headers);
@@ -295,26 +299,35 @@ impl Inbox {
         &self.stored_headers
     }
 
-    pub(super) fn seal(&self, key: &ClaimKey, block: Bytes) -> Bytes {
+    /// The record as it is stored: with its block sealed, where this inbox seals.
+    pub(super) fn seal(&self, record: Record) -> Result<Record, WriteError> {
         #[cfg(feature = "encryption")]
         if let Some(keys) = &self.sealing {
-            return keys.seal(key, &block);
+            return Ok(Record { block: keys.seal(&record)?, ..record });
         }
-        let _ = key;
-        block
+        Ok(record)
     }
 
     pub(super) fn open(&self, record: &Record) -> Result<Envelope, OpenError> {
+        let envelope = Envelope::from_block(&self.unsealed(record)?)?;
+        // A block says how long its head is and not how long its body is.
+        if Fingerprint::of(&envelope.body) != record.fingerprint {
+            return Err(EnvelopeError::Damaged { fault: "its body is not the one that was received" }.into());
+        }
+        Ok(envelope)
+    }
+
+    fn unsealed(&self, record: &Record) -> Result<Bytes, OpenError> {
         #[cfg(feature = "encryption")]
         match &self.sealing {
-            Some(keys) => return Ok(Envelope::from_block(&keys.open(&record.key, &record.block)?)?),
+            Some(keys) => return Ok(keys.open(record)?),
             None => {
                 if let Some(id) = super::seal::sealed_with(&record.block)? {
                     return Err(SealError::Sealed { id }.into());
                 }
             }
         }
-        Ok(Envelope::from_block(&record.block)?)
+        Ok(record.block.clone())
     }
 
     pub(super) async fn lease(&self, request: LeaseRequest<'_>) -> Result<LeaseBatch, StoreError> {
@@ -359,10 +372,18 @@ impl Inbox {
 }
 
 /// A delivery as an operator sees it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Shown {
     /// All but its payload.
     pub summary: Summary,
     /// Its payload, where it was asked for, or why it cannot be opened.
     pub payload: Option<Result<Bytes, OpenError>>,
+}
+
+/// Metadata only: the payload may hold anything.
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.payload.as_ref().map(|payload| payload.as_ref().map(Bytes::len));
+        f.debug_struct("Shown").field("summary", &self.summary).field("bytes", &bytes).finish()
+    }
 }

@@ -2,15 +2,17 @@
 
 use http::{HeaderMap, HeaderName};
 
-use crate::error::ConfigError;
+use crate::{error::ConfigError, verify::Scheme};
 
 /// Kept by nobody who reads the store: they open doors, and a handler behind verification needs none of them.
 const LEFT_OUT: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
 /// And whatever carries a signature or a token, by part of its name.
-const LEFT_OUT_PARTS: [&str; 4] = ["signature", "hmac", "token", "api-key"];
+const LEFT_OUT_PARTS: [&str; 7] = ["signature", "hmac", "token", "secret", "api-key", "apikey", "x-auth"];
 
 /// Which request headers are kept with a delivery: by default all but credentials and signatures.
+///
+/// The headers that the provider's scheme reads as signature or token are kept in no case.
 #[derive(Debug, Clone, Default)]
 pub struct StoredHeaders {
     only: Option<Vec<HeaderName>>,
@@ -55,10 +57,14 @@ impl StoredHeaders {
         }
     }
 
-    pub(super) fn of(&self, headers: &HeaderMap) -> HeaderMap {
+    /// Those to be kept with a delivery that this scheme has verified.
+    pub(super) fn of(&self, headers: &HeaderMap, scheme: &Scheme) -> HeaderMap {
+        let verified = |name: &HeaderName| {
+            scheme.credential_headers().any(|read| read.eq_ignore_ascii_case(name.as_str()))
+        };
         headers
             .iter()
-            .filter(|(name, _)| self.keeps(name))
+            .filter(|(name, _)| self.keeps(name) && !verified(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
@@ -90,6 +96,10 @@ mod tests {
             "x-shopify-hmac-sha256",
             "x-gitlab-token",
             "x-api-key",
+            "x-apikey",
+            "x-webhook-secret",
+            "x-auth",
+            "x-auth-key",
         ] {
             assert!(!kept(&policy, name), "{name}");
         }
@@ -105,5 +115,25 @@ mod tests {
         let also = StoredHeaders::without_credentials().and(["x-gitlab-token"]).unwrap();
         assert!(kept(&also, "x-gitlab-token") && !kept(&also, "authorization"));
         assert!(StoredHeaders::only(["no name"]).is_err());
+    }
+
+    #[test]
+    fn what_the_scheme_reads_is_left_out_whatever_is_asked_for() {
+        let mut headers = HeaderMap::new();
+        for name in ["x-door", "x-sig", "content-type"] {
+            headers.insert(name, http::HeaderValue::from_static("value"));
+        }
+        let token = Scheme::token("X-Door");
+        let hmac = Scheme::hmac(crate::verify::Algorithm::HmacSha256, "X-Sig");
+        for policy in [
+            StoredHeaders::without_credentials(),
+            StoredHeaders::only(["x-door", "x-sig", "content-type"]).unwrap(),
+            StoredHeaders::without_credentials().and(["x-door", "x-sig"]).unwrap(),
+        ] {
+            let (door, sig) = (policy.of(&headers, &token), policy.of(&headers, &hmac));
+            assert!(!door.contains_key("x-door") && door.contains_key("x-sig"), "{policy:?}");
+            assert!(!sig.contains_key("x-sig") && sig.contains_key("x-door"), "{policy:?}");
+            assert!(door.contains_key("content-type") && sig.contains_key("content-type"));
+        }
     }
 }

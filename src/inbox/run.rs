@@ -153,21 +153,22 @@ where
         let (endpoint, id) = (record.endpoint.clone(), record.delivery_id.clone());
         let (endpoint, id) = (&*endpoint, id.as_deref());
         let run = HandlerRun::new(hold.token, attempt);
-        let ending = if attempt > self.settings.attempts {
-            let begun = attempt - 1;
-            Ending::Settle(dead_letter(format!(
-                "begun {begun} times and never ended: each run ended its process or lost its lease"
-            )))
-        } else {
-            match self.read(&record, request::Attempt { number: attempt, record: hold.token.record }) {
-                Ok(mut request) => {
-                    self.inbox.store().equip(&run, request.extensions_mut());
-                    // Its bytes are in the request, sealed ones for a second time.
-                    drop(record);
-                    self.attempt(hold, request, &run).await
-                }
-                Err(ending) => ending,
+        // Read first: the attempts of a worker that cannot read say nothing about the delivery.
+        let ending = match self.read(&record, request::Attempt { number: attempt, record: hold.token.record })
+        {
+            Ok(_) if attempt > self.settings.attempts => {
+                let begun = attempt - 1;
+                Ending::Settle(dead_letter(format!(
+                    "begun {begun} times and never ended: each run ended its process or lost its lease"
+                )))
             }
+            Ok(mut request) => {
+                self.inbox.store().equip(&run, request.extensions_mut());
+                // Its bytes are in the request, sealed ones for a second time.
+                drop(record);
+                self.attempt(hold, request, &run).await
+            }
+            Err(ending) => ending,
         };
         if let Some(settlement) = run.is_settled() {
             tracing::debug!(endpoint, id, attempt, ?settlement, "settled by its handler");

@@ -1,7 +1,8 @@
 //! Encryption of stored deliveries: XChaCha20-Poly1305 under a ring of keys.
 //!
 //! A sealed block is a version byte, the length of the key's id in one byte, the id, a random nonce of 24 bytes, and
-//! the ciphertext with its tag. The record's key is authenticated with it, so a block cannot be moved to another record.
+//! the ciphertext with its tag. Authenticated with it are that version, that id, and the record's claim key, fingerprint and
+//! endpoint: a block opens in no other record, that of another payload under the same claim key included.
 
 use std::{fmt, sync::Arc};
 
@@ -11,9 +12,12 @@ use chacha20poly1305::{
     aead::{Aead, Generate, Payload},
 };
 
-use crate::{error::ConfigError, store::ClaimKey};
+use super::envelope::WriteError;
+use crate::{error::ConfigError, store::Record};
 
-const VERSION: u8 = 0x81;
+const VERSION: u8 = 0x82;
+/// The version bytes of sealed blocks have it, those of others do not.
+const SEALED: u8 = 0x80;
 const NONCE: usize = 24;
 
 /// Keys that seal stored deliveries: the first one seals, and all of them open.
@@ -60,6 +64,12 @@ pub enum SealError {
         /// The key's id.
         id: String,
     },
+    /// It was sealed in another format than this version's.
+    #[error("the stored delivery is sealed in format {found}, and this version opens {VERSION}")]
+    Version {
+        /// The format's number.
+        found: u8,
+    },
     /// It is shorter than a sealed block can be.
     #[error("the sealed delivery is cut short")]
     CutShort,
@@ -88,32 +98,54 @@ impl SealingKeys {
         Ok(Self { keys: self.keys.iter().cloned().chain([added]).collect() })
     }
 
-    pub(crate) fn seal(&self, key: &ClaimKey, block: &[u8]) -> Bytes {
+    /// The record's block, sealed for this record.
+    pub(crate) fn seal(&self, record: &Record) -> Result<Bytes, WriteError> {
         let (id, cipher) = &self.keys[0];
-        let nonce = XNonce::generate();
-        // The cipher fails for messages beyond 256 GiB alone, and bodies are bounded far below.
-        let sealed = cipher.encrypt(&nonce, Payload { msg: block, aad: key.as_bytes() }).unwrap_or_default();
+        let length = u8::try_from(id.len()).map_err(|_| WriteError::Sealing)?;
+        let nonce = XNonce::try_generate().map_err(WriteError::Random)?;
+        let bound = bound_to(id, record);
+        let payload = Payload { msg: &record.block, aad: &bound };
+        let sealed = cipher.encrypt(&nonce, payload).map_err(|_| WriteError::Sealing)?;
         let mut out = Vec::with_capacity(2 + id.len() + NONCE + sealed.len());
         out.push(VERSION);
-        out.push(u8::try_from(id.len()).unwrap_or(u8::MAX));
+        out.push(length);
         out.extend_from_slice(id.as_bytes());
         out.extend_from_slice(&nonce);
         out.extend_from_slice(&sealed);
-        out.into()
+        Ok(out.into())
     }
 
-    pub(crate) fn open(&self, key: &ClaimKey, block: &[u8]) -> Result<Bytes, SealError> {
-        let (id, nonce, sealed) = parts(block)?.ok_or(SealError::NotSealed)?;
+    /// What was sealed as the record's block.
+    pub(crate) fn open(&self, record: &Record) -> Result<Bytes, SealError> {
+        let (id, nonce, sealed) = parts(&record.block)?.ok_or(SealError::NotSealed)?;
         let cipher = self.keys.iter().find(|(known, _)| **known == *id).map(|(_, cipher)| cipher);
         let cipher = cipher.ok_or_else(|| SealError::UnknownKey {
             id: id.clone(),
             known: self.keys.iter().map(|(id, _)| id.to_string()).collect(),
         })?;
+        let bound = bound_to(&id, record);
         cipher
-            .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: key.as_bytes() })
+            .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &bound })
             .map(Bytes::from)
             .map_err(|_| SealError::WrongKey { id })
     }
+}
+
+/// What a block is authenticated with. Each part follows its length, so that no two records have the same.
+fn bound_to(id: &str, record: &Record) -> Vec<u8> {
+    let parts: [&[u8]; 5] = [
+        &[VERSION],
+        id.as_bytes(),
+        record.key.as_bytes(),
+        record.fingerprint.as_bytes(),
+        record.endpoint.as_bytes(),
+    ];
+    let mut bound = Vec::with_capacity(parts.iter().map(|part| size_of::<u64>() + part.len()).sum());
+    for part in parts {
+        bound.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bound.extend_from_slice(part);
+    }
+    bound
 }
 
 /// Whether a block is sealed, and if so with which key.
@@ -124,7 +156,12 @@ pub(crate) fn sealed_with(block: &[u8]) -> Result<Option<String>, SealError> {
 type Parts<'a> = (String, &'a [u8; NONCE], &'a [u8]);
 
 fn parts(block: &[u8]) -> Result<Option<Parts<'_>>, SealError> {
-    let Some((&VERSION, rest)) = block.split_first() else { return Ok(None) };
+    let Some((&version, rest)) = block.split_first() else { return Ok(None) };
+    match version {
+        VERSION => {}
+        found if found & SEALED != 0 => return Err(SealError::Version { found }),
+        _ => return Ok(None),
+    }
     let (&length, rest) = rest.split_first().ok_or(SealError::CutShort)?;
     let (id, rest) = rest.split_at_checked(usize::from(length)).ok_or(SealError::CutShort)?;
     let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or(SealError::CutShort)?;
@@ -148,48 +185,93 @@ fn malformed(id: &str) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{delivery::Fingerprint, store::ClaimKey};
 
-    fn key() -> ClaimKey {
-        ClaimKey::of(&[b"a delivery"])
+    fn record(block: impl Into<Bytes>) -> Record {
+        Record {
+            key: ClaimKey::of(&[b"a delivery"]),
+            fingerprint: Fingerprint::of(b"payload"),
+            endpoint: "github".into(),
+            delivery_id: None,
+            event_type: None,
+            order_key: None,
+            block: block.into(),
+        }
+    }
+
+    fn sealed(ring: &SealingKeys) -> Record {
+        record(ring.seal(&record("payload")).unwrap())
+    }
+
+    fn ring(id: &str, byte: u8) -> SealingKeys {
+        SealingKeys::new(id, &[byte; 32]).unwrap()
     }
 
     #[test]
     fn what_one_key_sealed_opens_after_rotation() {
-        let old = SealingKeys::new("old", &[1; 32]).unwrap();
-        let sealed = old.seal(&key(), b"payload");
-        assert!(!sealed.windows(7).any(|bytes| bytes == b"payload"));
-        let rotated = SealingKeys::new("new", &[2; 32]).unwrap().and_old("old", &[1; 32]).unwrap();
-        assert_eq!(rotated.open(&key(), &sealed).unwrap(), "payload");
-        assert_eq!(sealed_with(&rotated.seal(&key(), b"payload")).unwrap().as_deref(), Some("new"));
+        let kept = sealed(&ring("old", 1));
+        assert!(!kept.block.windows(7).any(|bytes| bytes == b"payload"));
+        let rotated = ring("new", 2).and_old("old", &[1; 32]).unwrap();
+        assert_eq!(rotated.open(&kept).unwrap(), "payload");
+        assert_eq!(sealed_with(&sealed(&rotated).block).unwrap().as_deref(), Some("new"));
     }
 
     #[test]
     fn a_wrong_key_is_named_and_the_block_is_no_worse_for_it() {
-        let sealed = SealingKeys::new("a", &[1; 32]).unwrap().seal(&key(), b"payload");
-        let unknown = SealingKeys::new("b", &[1; 32]).unwrap().open(&key(), &sealed);
+        let kept = sealed(&ring("a", 1));
+        let unknown = ring("b", 1).open(&kept);
         assert_eq!(unknown, Err(SealError::UnknownKey { id: "a".into(), known: vec!["b".into()] }));
-        let other = SealingKeys::new("a", &[2; 32]).unwrap().open(&key(), &sealed);
-        assert_eq!(other, Err(SealError::WrongKey { id: "a".into() }));
-        assert_eq!(SealingKeys::new("a", &[1; 32]).unwrap().open(&key(), &sealed).unwrap(), "payload");
+        assert_eq!(ring("a", 2).open(&kept), Err(SealError::WrongKey { id: "a".into() }));
+        assert_eq!(ring("a", 1).open(&kept).unwrap(), "payload");
     }
 
     #[test]
-    fn a_block_does_not_open_in_another_record_or_changed() {
-        let ring = SealingKeys::new("a", &[1; 32]).unwrap();
-        let sealed = ring.seal(&key(), b"payload");
-        assert!(ring.open(&ClaimKey::of(&[b"another"]), &sealed).is_err());
-        for index in 0..sealed.len() {
-            let mut changed = sealed.to_vec();
+    fn a_changed_block_does_not_open() {
+        let ring = ring("a", 1);
+        let kept = sealed(&ring).block;
+        for index in 0..kept.len() {
+            let mut changed = kept.to_vec();
             changed[index] ^= 1;
-            assert!(ring.open(&key(), &changed).is_err(), "byte {index}");
-            assert!(ring.open(&key(), &sealed[..index]).is_err(), "cut at {index}");
+            assert!(ring.open(&record(changed)).is_err(), "byte {index}");
+            assert!(ring.open(&record(kept.slice(..index))).is_err(), "cut at {index}");
         }
+    }
+
+    #[test]
+    fn swapped_blocks_do_not_open() {
+        let ring = ring("a", 1);
+        let mismatch = |block: Bytes| Record { fingerprint: Fingerprint::of(b"another"), ..record(block) };
+        let another = |block: Bytes| Record { key: ClaimKey::of(&[b"another"]), ..record(block) };
+        let elsewhere = |block: Bytes| Record { endpoint: "stripe".into(), ..record(block) };
+        let wrong = Err(SealError::WrongKey { id: "a".into() });
+        for other in [&mismatch as &dyn Fn(Bytes) -> Record, &another, &elsewhere] {
+            let (one, two) = (sealed(&ring).block, ring.seal(&other("theirs".into())).unwrap());
+            assert_eq!(ring.open(&record(two.clone())), wrong);
+            assert_eq!(ring.open(&other(one)), wrong);
+            assert_eq!(ring.open(&other(two)).unwrap(), "theirs");
+        }
+    }
+
+    #[test]
+    fn a_key_s_id_is_bound_too() {
+        let ring = ring("a", 1).and_old("b", &[1; 32]).unwrap();
+        let mut renamed = sealed(&ring).block.to_vec();
+        renamed[2] = b'b';
+        assert_eq!(ring.open(&record(renamed)), Err(SealError::WrongKey { id: "b".into() }));
+    }
+
+    #[test]
+    fn an_earlier_format_is_named() {
+        let ring = ring("a", 1);
+        let mut earlier = sealed(&ring).block.to_vec();
+        earlier[0] = 0x81;
+        assert_eq!(ring.open(&record(earlier)), Err(SealError::Version { found: 0x81 }));
     }
 
     #[test]
     fn ids_are_bounded_and_stand_once() {
         assert!(SealingKeys::new("", &[1; 32]).is_err());
         assert!(SealingKeys::new("x".repeat(256), &[1; 32]).is_err());
-        assert!(SealingKeys::new("a", &[1; 32]).unwrap().and_old("a", &[2; 32]).is_err());
+        assert!(ring("a", 1).and_old("a", &[2; 32]).is_err());
     }
 }

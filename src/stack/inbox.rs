@@ -128,7 +128,7 @@ impl WebhookInbox {
     }
 
     /// Runs deliveries for which `key` answers the same one at a time, in order of receipt; those for which it answers
-    /// `None` are free.
+    /// `None` are free. A long key is stored as its beginning and its SHA-256; see [`InboxService::ordered_by`].
     #[must_use]
     pub fn ordered_by(self, key: impl Fn(&Delivery) -> Option<String> + Send + Sync + 'static) -> Self {
         let Self { layer, ending, .. } = self;

@@ -21,7 +21,8 @@ pub struct Record {
     pub delivery_id: Option<Box<str>>,
     /// The event type, for people who look it up.
     pub event_type: Option<Box<str>>,
-    /// Deliveries of one endpoint with the same order key run one at a time, in order of receipt.
+    /// Deliveries of one endpoint with the same order key run one at a time, in order of receipt. An
+    /// [`Inbox`](crate::inbox::Inbox) writes none longer than [`ORDER_KEY`](crate::defaults::ORDER_KEY) bytes.
     pub order_key: Option<Box<str>>,
     /// Head and body.
     pub block: Bytes,

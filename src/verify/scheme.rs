@@ -192,6 +192,15 @@ impl Scheme {
         matches!(&self.0, Kind::Hmac(scheme) if scheme.content.contains(&Part::Id))
     }
 
+    /// The headers that it reads the signature or the token from, as they were written.
+    pub(crate) fn credential_headers(&self) -> impl Iterator<Item = &str> {
+        let (families, token) = match &self.0 {
+            Kind::Hmac(scheme) => (&scheme.families[..], None),
+            Kind::Token(scheme) => (&[][..], Some(&*scheme.header)),
+        };
+        families.iter().map(|family| &*family.signature).chain(token)
+    }
+
     /// The timestamp's settings, where the scheme has one.
     pub const fn timestamp_rule(&self) -> Option<&Timestamp> {
         match &self.0 {

@@ -8,13 +8,15 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, StatusCode, header};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt};
 use tower_webhook::{
-    Delivery, Rejection, provider,
-    store::State,
-    verify::{KeyRing, VerifyLayer},
+    Delivery, Provider, Rejection, SigningSecret,
+    provider::{self, IdSource},
+    store::{InboxAdmin, State},
+    verify::{KeyRing, Scheme, VerifyLayer},
 };
 
 use super::{
@@ -105,4 +107,26 @@ async fn a_store_that_fails_again_and_again_is_left_alone_for_a_while() {
     assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
     assert_eq!(bench.send("2", "{}").await, StatusCode::OK);
     assert!(bench.all().await.iter().all(|one| one.state == State::Pending));
+}
+
+#[tokio::test]
+async fn a_token_is_not_at_rest_and_a_payload_not_in_a_debug_print() {
+    let (door, payload) = ("of-the-door-4242", "{\"card\": 5353}");
+    let bench = Bench::new();
+    let token = Scheme::token("X-Our-Door");
+    let provider = Provider::custom("acme", token).delivery_id([IdSource::Header("x-id".into())]);
+    let keys = KeyRing::new(SigningSecret::from_text(door).expect("a secret"));
+    let layer = VerifyLayer::new(provider, keys).expect("fits");
+    let sent = Request::post("/hooks").header("x-our-door", door).header("x-id", "1").header("x-kept", "yes");
+    let sent = sent.body(Full::new(Bytes::from(payload))).expect("a request");
+    let answer = layer.layer(bench.inbox.service()).oneshot(sent).await.expect("infallible");
+    assert_eq!(answer.status(), StatusCode::OK);
+
+    let stored = bench.only().await.id;
+    let (_, record) = bench.store.show(stored, true).await.expect("shows").expect("is there");
+    let block = String::from_utf8_lossy(&record.expect("asked for").block).into_owned();
+    assert!(block.contains("x-kept") && !block.contains(door) && !block.contains("x-our-door"), "{block}");
+    let shown = bench.inbox.show(stored, true).await.expect("shows").expect("is there");
+    let printed = format!("{shown:?}");
+    assert!(printed.contains(&format!("Ok({})", payload.len())) && !printed.contains("5353"), "{printed}");
 }

@@ -1,5 +1,6 @@
 //! The inbox through its public API: what the sender gets, and what a worker does afterwards.
 
+mod damage;
 mod draining;
 mod endpoint;
 mod faulty;

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tower::{Layer, ServiceExt};
 use tower_webhook::{
     Delivery, Endpoint, Verified, provider,
-    store::State,
+    store::{InboxAdmin, State},
     verify::{KeyRing, VerifyLayer},
 };
 
@@ -79,4 +79,28 @@ async fn workers_of_different_endpoints_never_take_each_others_deliveries() {
     let left: Vec<_> = bench.all().await.into_iter().filter(|one| one.state == State::Pending).collect();
     assert_eq!(left.len(), 1);
     assert_eq!(&*left[0].endpoint, "nobody");
+}
+
+#[tokio::test]
+async fn a_key_of_any_length_orders() {
+    let bench = Bench::new();
+    let service = bench.inbox.service().ordered_by(|delivery: &Delivery| {
+        Some(format!("{}{}", "k".repeat(100_000), String::from_utf8_lossy(delivery.body())))
+    });
+    for (id, key) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
+        assert_eq!(send(service.clone(), id, key).await.status(), StatusCode::OK);
+    }
+    let keys: Vec<_> = stored_order_keys(&bench).await;
+    assert_eq!(keys[0], keys[1]);
+    assert_ne!(keys[0], keys[2]);
+    assert!(keys.iter().all(|key| key.len() == 128 + 64), "{keys:?}");
+}
+
+async fn stored_order_keys(bench: &Bench) -> Vec<String> {
+    let mut keys = Vec::new();
+    for summary in bench.all().await {
+        let (_, record) = bench.store.show(summary.id, true).await.expect("shows").expect("is there");
+        keys.push(record.expect("asked for").order_key.expect("has one").into());
+    }
+    keys
 }

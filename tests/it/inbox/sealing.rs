@@ -13,10 +13,10 @@ use tower::{service_fn, util::BoxCloneSyncService};
 use tower_webhook::{
     Verified, defaults,
     inbox::{Inbox, RunningWorker, SealingKeys},
-    store::{ClaimKey, Filter, InboxAdmin, InboxStore, Record, SqliteStore, State},
+    store::{Filter, InboxStore, LeaseRequest, SqliteStore, State},
 };
 
-use super::{Bench, Handler, SECOND, answer, send, settle, until, worker};
+use super::{ATTEMPTS, Bench, Handler, LEASE, SECOND, answer, send, settle, until, worker};
 use crate::support::scratch::Scratch;
 
 const PAYLOAD: &str = r#"{"card": "4242 4242 4242 4242"}"#;
@@ -159,19 +159,26 @@ async fn deliveries_that_cannot_be_read_take_no_place_from_those_that_can() {
 }
 
 #[tokio::test]
-async fn a_damaged_block_is_a_dead_letter_and_kept() {
+async fn a_worker_without_the_key_makes_no_dead_letter_of_what_it_cannot_read() {
     let bench = Bench::new();
-    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
-    let stored = bench.only().await;
-    let (_, record) = bench.store.show(stored.id, true).await.expect("shows").expect("is there");
-    let record = record.expect("asked for");
-    let damaged = Record {
-        key: ClaimKey::of(&[b"damaged"]),
-        block: record.block.slice(..record.block.len() / 2),
-        ..record
-    };
-    assert!(bench.store.put(damaged).await.is_ok());
-    let running = bench.work(async |_, _| answer(StatusCode::OK));
-    until("both are settled", || running.so_far().processed + running.so_far().dead_letters == 2).await;
-    assert_eq!((running.so_far().dead_letters, running.so_far().unreadable), (1, 0));
+    let sealing = under(&bench, Some(keys("new")));
+    assert_eq!(send(sealing.service(), "1", PAYLOAD).await.status(), StatusCode::OK);
+    // Processes that had the key died with it, as often as a delivery has attempts.
+    let endpoints = ["github".into()];
+    for _ in 0..ATTEMPTS {
+        let request = LeaseRequest { endpoints: &endpoints, limit: 1, lease: LEASE };
+        assert_eq!(bench.store.lease(request).await.expect("leases").deliveries.len(), 1);
+        bench.store_clock.advance(LEASE);
+    }
+    let seen = Seen::default();
+    let without = worker(&under(&bench, Some(keys("older"))), handler(&seen)).spawn();
+    unreadable(&without, 1).await;
+    let left = bench.only_in(State::Pending).await;
+    assert_eq!(left.attempts, ATTEMPTS, "its look counts no attempt");
+    assert_eq!(without.drain(SECOND).await.dead_letters, 0);
+
+    let _with = worker(&sealing, handler(&seen)).spawn();
+    bench.pass(defaults::WORKER_UNREADABLE_PAUSE).await;
+    bench.only_in(State::DeadLetter).await;
+    assert!(seen.lock().unwrap().is_empty());
 }
