@@ -124,7 +124,8 @@ BEGIN
     RETURN v_outcomes;
 END $$;
 
--- The deliveries taken, by number; then one row without a number that says when the next falls due.
+-- The deliveries taken, by number; then one row without a number that says when the next falls due. No more of them
+-- than {lease_bytes} bytes of blocks, so that a lease arrives within its budget, though always one.
 CREATE FUNCTION {schema}.lease_1(p_endpoints text[], p_limit integer, p_lease_us bigint)
 RETURNS TABLE (
     o_id bigint, o_fence bigint, o_attempts integer, o_taken_over boolean, o_us bigint, o_key bytea, o_fingerprint bytea,
@@ -135,6 +136,7 @@ DECLARE
     v_taken bigint[];
     v_undecided bigint[];
     v_blocked bigint[];
+    v_run bigint[];
 BEGIN
     PERFORM {schema}.durable_1();
     -- NO KEY: the share that a duplicate takes of the lock does not get in the way.
@@ -168,13 +170,21 @@ BEGIN
               AND o.id <> d.id AND o.due_at > v_now);
     END IF;
 
+    -- The length is read without the block.
+    SELECT array_agg(s.id) INTO v_run FROM (
+        SELECT d.id, row_number() OVER receipt AS place, sum(coalesce(octet_length(b.block), 0)) OVER receipt AS bytes
+        FROM {schema}.deliveries d LEFT JOIN {schema}.blocks b ON b.id = d.id
+        WHERE d.id = ANY (v_taken) AND NOT d.id = ANY (coalesce(v_undecided, '{}'))
+          AND NOT d.id = ANY (coalesce(v_blocked, '{}'))
+        WINDOW receipt AS (ORDER BY d.due_at, d.id)
+    ) s WHERE s.place = 1 OR s.bytes <= {lease_bytes};
+
     RETURN QUERY
     WITH run AS (
         UPDATE {schema}.deliveries d
         SET state = 1, attempts = d.attempts + 1, fence = d.fence + 1, taken_over = d.taken_over OR d.state = 1,
             due_at = v_now + p_lease_us * interval '1 microsecond'
-        WHERE d.id = ANY (v_taken) AND NOT d.id = ANY (coalesce(v_undecided, '{}'))
-          AND NOT d.id = ANY (coalesce(v_blocked, '{}'))
+        WHERE d.id = ANY (v_run)
         RETURNING d.*
     )
     SELECT r.id, r.fence, r.attempts, r.taken_over, (extract(epoch FROM v_now - r.received_at) * 1000000)::bigint,

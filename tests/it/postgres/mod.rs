@@ -5,6 +5,7 @@ mod conformance;
 mod faults;
 mod handler;
 mod inbox;
+mod lease;
 mod matrix;
 mod opening;
 mod transaction;
