@@ -101,7 +101,11 @@ fn lease_batch(rows: &[Row]) -> Result<LeaseBatch, Fault> {
             attempt: rows::count(rows::get(row, "o_attempts")?),
             taken_over: rows::get(row, "o_taken_over")?,
             age: rows::duration(delay.unwrap_or_default()),
-            record: rows::record(row, "o_")?,
+            record: rows::record(row, "o_").unwrap_or_else(|fault| {
+                let error = StoreError::from(fault);
+                tracing::error!(record = id, %error, "a stored delivery is damaged");
+                rows::damaged(row, "o_")
+            }),
         });
     }
     if batch.deliveries.is_empty() {

@@ -66,6 +66,23 @@ pub(super) fn record(row: &Row, prefix: &str) -> Result<Record, Fault> {
     })
 }
 
+/// What is left of a record that cannot be read. The lease is committed by now, so its neighbours must be run all the
+/// same; without a block this one becomes a dead letter.
+pub(super) fn damaged(row: &Row, prefix: &str) -> Record {
+    let text = |column: &str| text(row, &format!("{prefix}{column}")).ok().flatten();
+    Record {
+        key: ClaimKey::from_bytes(digest(row, &format!("{prefix}key")).unwrap_or_default()),
+        fingerprint: Fingerprint::from_bytes(
+            digest(row, &format!("{prefix}fingerprint")).unwrap_or_default(),
+        ),
+        endpoint: text("endpoint").unwrap_or_default(),
+        delivery_id: text("delivery_id"),
+        event_type: text("event_type"),
+        order_key: text("order_key"),
+        block: Bytes::new(),
+    }
+}
+
 /// As the tables number states.
 pub(super) const fn state_number(state: State) -> i16 {
     match state {

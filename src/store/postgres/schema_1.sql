@@ -137,6 +137,8 @@ DECLARE
     v_undecided bigint[];
     v_blocked bigint[];
     v_run bigint[];
+    v_damaged bigint[] := '{}';
+    v_id bigint;
 BEGIN
     PERFORM {schema}.durable_1();
     -- NO KEY: the share that a duplicate takes of the lock does not get in the way.
@@ -179,6 +181,20 @@ BEGIN
         WINDOW receipt AS (ORDER BY d.due_at, d.id)
     ) s WHERE s.place = 1 OR s.bytes <= {lease_bytes};
 
+    -- A block that cannot be read would undo each lease that it is part of, and so stop its endpoint. It is handed out
+    -- empty, which makes it a dead letter. Appending nothing is what reads a block here.
+    BEGIN
+        PERFORM max(octet_length(b.block || ''::bytea)) FROM {schema}.blocks b WHERE b.id = ANY (v_run);
+    EXCEPTION WHEN data_corrupted OR internal_error THEN
+        FOREACH v_id IN ARRAY v_run LOOP
+            BEGIN
+                PERFORM octet_length(b.block || ''::bytea) FROM {schema}.blocks b WHERE b.id = v_id;
+            EXCEPTION WHEN data_corrupted OR internal_error THEN
+                v_damaged := v_damaged || v_id;
+            END;
+        END LOOP;
+    END;
+
     RETURN QUERY
     WITH run AS (
         UPDATE {schema}.deliveries d
@@ -188,7 +204,8 @@ BEGIN
         RETURNING d.*
     )
     SELECT r.id, r.fence, r.attempts, r.taken_over, (extract(epoch FROM v_now - r.received_at) * 1000000)::bigint,
-        r.key, r.fingerprint, r.endpoint, r.delivery_id, r.event_type, r.order_key, coalesce(b.block, '')
+        r.key, r.fingerprint, r.endpoint, r.delivery_id, r.event_type, r.order_key,
+        CASE WHEN r.id = ANY (v_damaged) THEN '' ELSE coalesce(b.block, '') END
     FROM run r LEFT JOIN {schema}.blocks b ON b.id = r.id ORDER BY r.id;
 
     IF v_blocked IS NOT NULL THEN

@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tower_webhook::store::{InboxStore, Put, Record, Settled, Settlement};
 
-use super::{ids, lease, record, store};
+use super::{builder, ids, lease, record, store};
+use crate::support::postgres::{Postgres, fresh_schema, shared};
 
 const MIB: usize = 1024 * 1024;
 
@@ -51,4 +52,46 @@ async fn a_large_delivery_that_waits_for_its_turn_leaves_room_for_others() {
         assert_eq!(store.put(record).await, Ok(Put::Stored));
     }
     assert_eq!(ids(&lease(&store, 64).await), ["1", "3"]);
+}
+
+#[tokio::test]
+async fn a_damaged_row_keeps_its_neighbours_from_nothing() {
+    let schema = fresh_schema();
+    let store = builder(&shared().url("postgres")).schema(schema.clone()).open().await.expect("it opens");
+    for id in ["1", "2", "3"] {
+        assert_eq!(store.put(record(id)).await, Ok(Put::Stored));
+    }
+    shared().sql(&format!("UPDATE {schema}.deliveries SET fingerprint = '\\x00' WHERE delivery_id = '2'"));
+    let batch = lease(&store, 64).await;
+    assert_eq!(ids(&batch), ["1", "2", "3"]);
+    let [first, damaged, third] = &batch.deliveries[..] else { panic!("three") };
+    assert_eq!((&first.record, &third.record), (&record("1"), &record("3")));
+    assert_eq!((&*damaged.record.endpoint, damaged.record.block.len()), ("github", 0));
+    let dead = Settlement::DeadLetter { reason: "damaged".into() };
+    assert_eq!(store.settle(damaged.token, dead).await, Ok(Settled::Yes));
+}
+
+#[tokio::test]
+async fn a_block_that_the_server_cannot_read_comes_empty_and_keeps_its_neighbours_from_nothing() {
+    let server = Postgres::start(&[]);
+    let url = server.url("postgres");
+    let store = builder(&url).open().await.expect("it opens");
+    for record in [record("1"), of_size("torn", MIB / 8), record("3")] {
+        assert_eq!(store.put(record).await, Ok(Put::Stored));
+    }
+    drop(store);
+    let large = "SELECT pg_relation_filepath(reltoastrelid) FROM pg_class WHERE oid = 'tower_webhook.blocks'::regclass";
+    let file = server.directory().join("data").join(server.sql(large).trim());
+    server.sql("CHECKPOINT");
+    server.kill();
+    let length = std::fs::metadata(&file).expect("it is there").len();
+    assert!(length > 0);
+    std::fs::write(&file, vec![0; usize::try_from(length).expect("small")]).expect("overwritten");
+    server.start_again();
+
+    let store = builder(&url).open().await.expect("it opens");
+    let batch = lease(&store, 64).await;
+    assert_eq!(ids(&batch), ["1", "torn", "3"]);
+    let lengths: Vec<_> = batch.deliveries.iter().map(|leased| leased.record.block.len()).collect();
+    assert_eq!(lengths, ["payload".len(), 0, "payload".len()]);
 }
