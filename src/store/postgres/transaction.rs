@@ -2,7 +2,10 @@
 
 use std::{fmt, ops::Deref, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_postgres::{Client, Row, Transaction, error::SqlState};
 
 use super::{
@@ -18,8 +21,9 @@ impl PostgresStore {
     /// Opens the transaction in which the run that `token` stands for will be settled. Whatever is written through it
     /// and the settlement commit together or not at all, so the effects of a delivery that is run twice are there once.
     ///
-    /// It holds one of the pool's connections until it ends. The lease goes on meanwhile and is extended as for any
-    /// other run.
+    /// It holds one of the pool's connections until it ends; three are kept from transactions, and whoever finds no
+    /// other one waits for it for as long as the budget. The lease goes on meanwhile and is extended as for any other
+    /// run.
     ///
     /// # Errors
     /// [`StoreError`], as for any other operation: nothing has begun.
@@ -29,13 +33,13 @@ impl PostgresStore {
 
     async fn begin_run(&self, run: HandlerRun) -> Result<RunTransaction, StoreError> {
         let budget = self.core.connections.budget;
-        let mut connection = self.core.connections.get().await?;
+        let deadline = Instant::now() + budget;
+        let (mut connection, permit) = self.core.connections.get_long().await?;
         connection.is_busy();
         // The level is named: nothing that the role or the database says by default changes what settling relies on.
-        match timeout(budget, connection.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"))
-            .await
-        {
-            Ok(Ok(())) => Ok(RunTransaction { store: self.clone(), connection, run }),
+        let begin = connection.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+        match timeout_at(deadline, begin).await {
+            Ok(Ok(())) => Ok(RunTransaction { store: self.clone(), connection, _permit: permit, run }),
             Ok(Err(error)) => Err(fault::of_statement(&error, Effect::Reads, budget).into()),
             Err(_) => Err(StoreError::Slow { budget }),
         }
@@ -97,9 +101,9 @@ impl PostgresRun {
     /// Opens the transaction in which this run will be settled, as [`PostgresStore::begin`] does. The worker does not
     /// settle again what is settled there.
     ///
-    /// Each open transaction holds one of the pool's connections: give the pool
-    /// [more of them](super::PostgresBuilder::connections) than the worker runs deliveries at once, or what is stored
-    /// and extended meanwhile waits for the handlers.
+    /// Each open transaction holds one of the pool's connections, of which three are kept for what is stored and
+    /// extended meanwhile: give the pool [three more of them](super::PostgresBuilder::connections) than the worker runs
+    /// deliveries at once, or handlers wait for each other, and fail after the budget.
     ///
     /// A handler that has begun and answers 2xx without having committed or [rolled back](RunTransaction::roll_back)
     /// has failed: what it wrote is undone, so the delivery runs again.
@@ -143,6 +147,8 @@ pub enum CommitError {
 pub struct RunTransaction {
     store: PostgresStore,
     connection: Connection,
+    /// Given back after the connection.
+    _permit: OwnedSemaphorePermit,
     run: HandlerRun,
 }
 
