@@ -198,6 +198,9 @@ impl Work for Settlements {
             let columns = SettlementColumns::of(items);
             let rows = run(&self.0, &self.0.statements.settle, &columns.params(), asked).await?;
             let found: Vec<bool> = rows::only(&rows)?;
+            if rows::woken(&rows)? {
+                self.0.due();
+            }
             if found.len() != items.len() {
                 return Err(Fault::of(fault::uncertain("the server answered for another number of runs")));
             }

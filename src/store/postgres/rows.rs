@@ -43,6 +43,11 @@ pub(super) fn only<'a, T: FromSql<'a>>(rows: &'a [Row]) -> Result<T, Fault> {
     row.try_get(0).map_err(|error| Fault::of(fault::uncertain(fault::chain(&error))))
 }
 
+/// Whether a settlement has made the next delivery of its order key due.
+pub(super) fn woken(rows: &[Row]) -> Result<bool, Fault> {
+    rows.first().map_or(Ok(false), |row| get(row, "o_woken"))
+}
+
 fn text(row: &Row, name: &str) -> Result<Option<Box<str>>, Fault> {
     Ok(get::<Option<&str>>(row, name)?.map(from_column))
 }

@@ -234,14 +234,16 @@ BEGIN
     ) n;
 END $$;
 
--- kinds: 0 processed, 1 retry, 2 dead letter, 3 returned, 4 postponed. Whether each was the caller's.
+-- kinds: 0 processed, 1 retry, 2 dead letter, 3 returned, 4 postponed. Whether each was the caller's, and whether the
+-- next of an order key is due.
 CREATE FUNCTION {schema}.settle_1(
-    p_ids bigint[], p_fences bigint[], p_kinds smallint[], p_after_us bigint[], p_reasons text[]
-) RETURNS boolean[] LANGUAGE plpgsql SET lock_timeout = '1s' SET jit = off SET enable_seqscan = off AS $$
+    p_ids bigint[], p_fences bigint[], p_kinds smallint[], p_after_us bigint[], p_reasons text[],
+    OUT o_settled boolean[], OUT o_woken boolean
+) LANGUAGE plpgsql SET lock_timeout = '1s' SET jit = off SET enable_seqscan = off AS $$
 DECLARE
-    v_settled boolean[];
     v_key record;
 BEGIN
+    o_woken := false;
     PERFORM {schema}.durable_1();
     -- Nobody decides on these order keys until this has committed. A worker that still saw this run under way could
     -- otherwise put off a delivery that came too late to be woken below.
@@ -271,7 +273,7 @@ BEGIN
         FROM input n WHERE d.id = ANY (p_ids) AND d.id = n.id AND d.fence = n.fence AND d.state = 1
         RETURNING n.place
     )
-    SELECT array_agg(s.place IS NOT NULL ORDER BY n.place) INTO v_settled
+    SELECT array_agg(s.place IS NOT NULL ORDER BY n.place) INTO o_settled
     FROM input n LEFT JOIN settled s ON s.place = n.place;
 
     FOR v_key IN SELECT DISTINCT d.endpoint, d.order_key FROM {schema}.deliveries d
@@ -283,8 +285,8 @@ BEGIN
             WHERE h.endpoint = v_key.endpoint AND h.order_key = v_key.order_key AND h.order_key IS NOT NULL
               AND h.state < 2
             ORDER BY h.id LIMIT 1);
+        o_woken := o_woken OR FOUND;
     END LOOP;
-    RETURN v_settled;
 END $$;
 
 -- outcome: 0 new, 1 in flight, 2 acknowledged, 3 completed, 4 mismatch in flight, 5 mismatch completed.

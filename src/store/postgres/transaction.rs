@@ -49,7 +49,8 @@ impl PostgresStore {
     ///
     /// Nothing is settled until the caller commits. On [`Settled::Stale`] the delivery is somebody else's and the caller
     /// must roll back: what it has written so far would be there twice. The transaction holds the delivery's row from
-    /// here on, so this comes last before the commit. The commit waits for the disk, whatever `synchronous_commit` says.
+    /// here on, so this comes last before the commit. An idle worker sees what has become due with it, such as the next
+    /// of its order key, when it next looks. The commit waits for the disk, whatever `synchronous_commit` says.
     ///
     /// # Errors
     /// [`StoreError`]: the caller must roll back. It never tells of the commit; a commit whose answer is lost may have
@@ -60,21 +61,24 @@ impl PostgresStore {
         token: RunToken,
         settlement: Settlement,
     ) -> Result<Settled, StoreError> {
-        settle_over(&self.core, transaction.client(), token, settlement).await
+        settle_over(&self.core, transaction.client(), token, settlement).await.map(|(settled, _)| settled)
     }
 }
+
+/// Whether the next delivery of the order key is due, once this has committed.
+type Woken = bool;
 
 async fn settle_over(
     core: &Core,
     client: &Client,
     token: RunToken,
     settlement: Settlement,
-) -> Result<Settled, StoreError> {
+) -> Result<(Settled, Woken), StoreError> {
     let columns = SettlementColumns::of(&[(token, settlement)]);
     let params = columns.params();
     let rows = ask(client, core.connections.budget, &core.statements.settle, &params).await?;
     let found: Vec<bool> = rows::only(&rows)?;
-    Ok(settled(found.first().copied().unwrap_or_default()))
+    Ok((settled(found.first().copied().unwrap_or_default()), rows::woken(&rows)?))
 }
 
 /// A statement in an open transaction: whatever goes wrong, nothing has been committed.
@@ -198,14 +202,14 @@ impl RunTransaction {
         self.run.committing();
         let due = settlement.falls_due();
         match self.settle_and_commit(settlement.clone()).await {
-            Ok(Settled::Yes) => {
+            Ok((Settled::Yes, woken)) => {
                 self.run.settled(settlement);
-                if due {
+                if due || woken {
                     self.store.core.due();
                 }
                 Ok(Settled::Yes)
             }
-            Ok(Settled::Stale) => {
+            Ok((Settled::Stale, _)) => {
                 self.roll_back().await;
                 Ok(Settled::Stale)
             }
@@ -218,12 +222,12 @@ impl RunTransaction {
         }
     }
 
-    async fn settle_and_commit(&mut self, settlement: Settlement) -> Result<Settled, StoreError> {
+    async fn settle_and_commit(&mut self, settlement: Settlement) -> Result<(Settled, Woken), StoreError> {
         let core = &self.store.core;
         let budget = core.connections.budget;
-        let settled = settle_over(core, &self.connection, self.run.token(), settlement).await?;
+        let (settled, woken) = settle_over(core, &self.connection, self.run.token(), settlement).await?;
         if settled == Settled::Stale {
-            return Ok(Settled::Stale);
+            return Ok((Settled::Stale, false));
         }
         let before = core.connections.local_commits();
         // A transaction that has failed answers COMMIT with ROLLBACK and no error; settling it has failed then too.
@@ -237,7 +241,7 @@ impl RunTransaction {
         if core.connections.local_commits() != before {
             return Err(core.connections.only_local());
         }
-        Ok(Settled::Yes)
+        Ok((Settled::Yes, woken))
     }
 
     /// Undoes everything. The run stays to be settled.

@@ -25,7 +25,9 @@ async fn a_lease_brings_no_more_bytes_than_arrive_in_time() {
     assert_eq!(first.next_due, Some(Duration::ZERO));
     let second = lease(&store, 64).await;
     assert_eq!(ids(&second), ["3", "4"]);
-    assert!(second.deliveries.iter().all(|leased| leased.attempt == 1 && leased.record.block.len() == 3 * MIB));
+    assert!(
+        second.deliveries.iter().all(|leased| leased.attempt == 1 && leased.record.block.len() == 3 * MIB)
+    );
     assert_eq!(ids(&lease(&store, 64).await), ["5"]);
 }
 

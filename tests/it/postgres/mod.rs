@@ -8,6 +8,7 @@ mod inbox;
 mod lease;
 mod matrix;
 mod opening;
+mod order;
 mod transaction;
 
 use std::time::Duration;

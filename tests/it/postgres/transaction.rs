@@ -131,7 +131,8 @@ async fn transactions_leave_connections_to_everything_else() {
     assert_eq!(store.put(record("8")).await, Ok(Put::Stored));
     // One that ends makes room for another, however it ends.
     drop(held.pop());
-    let free: Vec<_> = leased.iter().filter(|one| held.iter().all(|held| held.token() != one.token)).collect();
+    let free: Vec<_> =
+        leased.iter().filter(|one| held.iter().all(|held| held.token() != one.token)).collect();
     let next = store.begin(free[0].token).await.expect("there is room");
     assert_eq!(next.settle(Settlement::Processed).await, Ok(Settled::Yes));
     let next = store.begin(free[1].token).await.expect("there is room again");
