@@ -9,7 +9,7 @@ use super::{
     core::PostgresStore,
     error::OpenError,
     hint::Hints,
-    pool::Connections,
+    pool::{Connections, KEPT_FREE},
     schema::{self, Schema},
     tls::Roots,
 };
@@ -47,7 +47,8 @@ impl PostgresBuilder {
         self
     }
 
-    /// Connections held at once, besides the one that listens: [`defaults::POSTGRES_CONNECTIONS`] unless set.
+    /// Connections held at once, besides the one that listens: [`defaults::POSTGRES_CONNECTIONS`] unless set. All but
+    /// three of them may be in handlers' transactions, so there are at least four.
     #[must_use]
     pub const fn connections(mut self, limit: usize) -> Self {
         self.connections = limit;
@@ -115,10 +116,10 @@ impl PostgresBuilder {
     }
 
     fn check(&self) -> Result<(), OpenError> {
-        // One for a batch, and one for whoever settles in a transaction that waits for it.
-        if self.connections < 2 {
+        // One for a handler's transaction besides those that it must not take.
+        if self.connections <= KEPT_FREE {
             let value = self.connections.to_string();
-            return Err(OpenError::Builder { setting: "connections", value, must_be: "at least 2" });
+            return Err(OpenError::Builder { setting: "connections", value, must_be: "at least 4" });
         }
         if self.budget < Duration::from_millis(10) {
             let value = format!("{:?}", self.budget);

@@ -55,7 +55,7 @@ impl Statements {
                 "UPDATE {schema}.deliveries SET due_at = clock_timestamp() + $3 * interval '1 microsecond' \
                  WHERE id = $1 AND fence = $2 AND state = 1 RETURNING true",
             ),
-            settle: schema.sql("SELECT {schema}.settle_1($1, $2, $3, $4, $5)"),
+            settle: schema.sql("SELECT o_settled, o_woken FROM {schema}.settle_1($1, $2, $3, $4, $5)"),
             claim: schema
                 .sql("SELECT o_outcome, o_fence, o_status, o_body FROM {schema}.claim_1($1, $2, $3)"),
             settle_claim: schema.sql("SELECT {schema}.settle_claim_1($1, $2, $3, $4, $5, $6, $7)"),

@@ -101,7 +101,11 @@ fn lease_batch(rows: &[Row]) -> Result<LeaseBatch, Fault> {
             attempt: rows::count(rows::get(row, "o_attempts")?),
             taken_over: rows::get(row, "o_taken_over")?,
             age: rows::duration(delay.unwrap_or_default()),
-            record: rows::record(row, "o_")?,
+            record: rows::record(row, "o_").unwrap_or_else(|fault| {
+                let error = StoreError::from(fault);
+                tracing::error!(record = id, %error, "a stored delivery is damaged");
+                rows::damaged(row, "o_")
+            }),
         });
     }
     if batch.deliveries.is_empty() {
@@ -194,6 +198,9 @@ impl Work for Settlements {
             let columns = SettlementColumns::of(items);
             let rows = run(&self.0, &self.0.statements.settle, &columns.params(), asked).await?;
             let found: Vec<bool> = rows::only(&rows)?;
+            if rows::woken(&rows)? {
+                self.0.due();
+            }
             if found.len() != items.len() {
                 return Err(Fault::of(fault::uncertain("the server answered for another number of runs")));
             }

@@ -16,6 +16,7 @@ use deadpool_postgres::{
     BuildError, Connect, Manager, ManagerConfig, Object, Pool, PoolConfig, RecyclingMethod, Runtime, Timeouts,
 };
 use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
@@ -35,8 +36,12 @@ pub(super) type Params<'a> = [(&'a (dyn ToSql + Sync), Type)];
 /// server says that it succeeded.
 type LocalCommits = Arc<AtomicU64>;
 
+/// Connections that handlers' transactions leave to puts, leases and settlements, however many handlers are slow.
+pub(super) const KEPT_FREE: usize = 3;
+
 pub(super) struct Connections {
     pool: Pool,
+    transactions: Arc<Semaphore>,
     tls: MakeRustlsConnect,
     local_commits: LocalCommits,
     pub(super) budget: Duration,
@@ -73,7 +78,8 @@ impl Connections {
             .config(PoolConfig { max_size: limit, timeouts, ..PoolConfig::default() })
             .runtime(Runtime::Tokio1)
             .build()?;
-        Ok(Self { pool, tls, local_commits, budget })
+        let transactions = Arc::new(Semaphore::new(limit.saturating_sub(KEPT_FREE).max(1)));
+        Ok(Self { pool, transactions, tls, local_commits, budget })
     }
 
     /// A connection for one statement or one transaction.
@@ -83,6 +89,19 @@ impl Connections {
             Ok(Err(error)) => Err(fault::no_connection(&error, self.budget)),
             Err(_) => Err(StoreError::Slow { budget: self.budget }),
         }
+    }
+
+    /// A connection for a transaction that lasts as long as its handler likes, and the right to hold it.
+    pub(super) async fn get_long(&self) -> Result<(Connection, OwnedSemaphorePermit), StoreError> {
+        let both = async {
+            // A little less than the budget, as for a connection.
+            let permit = timeout(self.budget.mul_f32(0.9), Arc::clone(&self.transactions).acquire_owned());
+            let Ok(Ok(permit)) = permit.await else {
+                return Err(fault::unavailable("no connection that a transaction may hold came free"));
+            };
+            Ok((self.get().await?, permit))
+        };
+        timeout(self.budget, both).await.unwrap_or(Err(StoreError::Slow { budget: self.budget }))
     }
 
     /// Runs one statement in a transaction of its own, within the budget.

@@ -43,6 +43,11 @@ pub(super) fn only<'a, T: FromSql<'a>>(rows: &'a [Row]) -> Result<T, Fault> {
     row.try_get(0).map_err(|error| Fault::of(fault::uncertain(fault::chain(&error))))
 }
 
+/// Whether a settlement has made the next delivery of its order key due.
+pub(super) fn woken(rows: &[Row]) -> Result<bool, Fault> {
+    rows.first().map_or(Ok(false), |row| get(row, "o_woken"))
+}
+
 fn text(row: &Row, name: &str) -> Result<Option<Box<str>>, Fault> {
     Ok(get::<Option<&str>>(row, name)?.map(from_column))
 }
@@ -64,6 +69,23 @@ pub(super) fn record(row: &Row, prefix: &str) -> Result<Record, Fault> {
         order_key: text(row, &name("order_key"))?,
         block: Bytes::copy_from_slice(get(row, &name("block"))?),
     })
+}
+
+/// What is left of a record that cannot be read. The lease is committed by now, so its neighbours must be run all the
+/// same; without a block this one becomes a dead letter.
+pub(super) fn damaged(row: &Row, prefix: &str) -> Record {
+    let text = |column: &str| text(row, &format!("{prefix}{column}")).ok().flatten();
+    Record {
+        key: ClaimKey::from_bytes(digest(row, &format!("{prefix}key")).unwrap_or_default()),
+        fingerprint: Fingerprint::from_bytes(
+            digest(row, &format!("{prefix}fingerprint")).unwrap_or_default(),
+        ),
+        endpoint: text("endpoint").unwrap_or_default(),
+        delivery_id: text("delivery_id"),
+        event_type: text("event_type"),
+        order_key: text("order_key"),
+        block: Bytes::new(),
+    }
 }
 
 /// As the tables number states.

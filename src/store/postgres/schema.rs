@@ -17,6 +17,10 @@ pub(super) const VERSION: i32 = STEPS.len() as i32;
 /// The oldest server on which everything here exists.
 const LEAST_SERVER: i32 = 13;
 
+/// Bytes of blocks in one lease, unless a single delivery is larger: what arrives well within the budget, however many
+/// deliveries a worker has room for. A lease that arrives too late is rolled back, and asked for again for ever.
+const LEASE_BYTES: usize = 8 * 1024 * 1024;
+
 /// Tells our advisory locks from an application's.
 const SET_UP_CLASS: i32 = 2002;
 
@@ -158,6 +162,7 @@ impl Schema {
     pub(super) fn sql(&self, sql: &str) -> String {
         sql.replace("{schema}", &format!("\"{}\"", self.name))
             .replace("{history}", &defaults::HISTORY.to_string())
+            .replace("{lease_bytes}", &LEASE_BYTES.to_string())
     }
 
     /// The channel on which a delivery's arrival is told.

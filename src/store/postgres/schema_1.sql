@@ -124,7 +124,8 @@ BEGIN
     RETURN v_outcomes;
 END $$;
 
--- The deliveries taken, by number; then one row without a number that says when the next falls due.
+-- The deliveries taken, by number; then one row without a number that says when the next falls due. No more of them
+-- than {lease_bytes} bytes of blocks, so that a lease arrives within its budget, though always one.
 CREATE FUNCTION {schema}.lease_1(p_endpoints text[], p_limit integer, p_lease_us bigint)
 RETURNS TABLE (
     o_id bigint, o_fence bigint, o_attempts integer, o_taken_over boolean, o_us bigint, o_key bytea, o_fingerprint bytea,
@@ -135,6 +136,9 @@ DECLARE
     v_taken bigint[];
     v_undecided bigint[];
     v_blocked bigint[];
+    v_run bigint[];
+    v_damaged bigint[] := '{}';
+    v_id bigint;
 BEGIN
     PERFORM {schema}.durable_1();
     -- NO KEY: the share that a duplicate takes of the lock does not get in the way.
@@ -168,17 +172,40 @@ BEGIN
               AND o.id <> d.id AND o.due_at > v_now);
     END IF;
 
+    -- The length is read without the block.
+    SELECT array_agg(s.id) INTO v_run FROM (
+        SELECT d.id, row_number() OVER receipt AS place, sum(coalesce(octet_length(b.block), 0)) OVER receipt AS bytes
+        FROM {schema}.deliveries d LEFT JOIN {schema}.blocks b ON b.id = d.id
+        WHERE d.id = ANY (v_taken) AND NOT d.id = ANY (coalesce(v_undecided, '{}'))
+          AND NOT d.id = ANY (coalesce(v_blocked, '{}'))
+        WINDOW receipt AS (ORDER BY d.due_at, d.id)
+    ) s WHERE s.place = 1 OR s.bytes <= {lease_bytes};
+
+    -- A block that cannot be read would undo each lease that it is part of, and so stop its endpoint. It is handed out
+    -- empty, which makes it a dead letter. Appending nothing is what reads a block here.
+    BEGIN
+        PERFORM max(octet_length(b.block || ''::bytea)) FROM {schema}.blocks b WHERE b.id = ANY (v_run);
+    EXCEPTION WHEN data_corrupted OR internal_error THEN
+        FOREACH v_id IN ARRAY v_run LOOP
+            BEGIN
+                PERFORM octet_length(b.block || ''::bytea) FROM {schema}.blocks b WHERE b.id = v_id;
+            EXCEPTION WHEN data_corrupted OR internal_error THEN
+                v_damaged := v_damaged || v_id;
+            END;
+        END LOOP;
+    END;
+
     RETURN QUERY
     WITH run AS (
         UPDATE {schema}.deliveries d
         SET state = 1, attempts = d.attempts + 1, fence = d.fence + 1, taken_over = d.taken_over OR d.state = 1,
             due_at = v_now + p_lease_us * interval '1 microsecond'
-        WHERE d.id = ANY (v_taken) AND NOT d.id = ANY (coalesce(v_undecided, '{}'))
-          AND NOT d.id = ANY (coalesce(v_blocked, '{}'))
+        WHERE d.id = ANY (v_run)
         RETURNING d.*
     )
     SELECT r.id, r.fence, r.attempts, r.taken_over, (extract(epoch FROM v_now - r.received_at) * 1000000)::bigint,
-        r.key, r.fingerprint, r.endpoint, r.delivery_id, r.event_type, r.order_key, coalesce(b.block, '')
+        r.key, r.fingerprint, r.endpoint, r.delivery_id, r.event_type, r.order_key,
+        CASE WHEN r.id = ANY (v_damaged) THEN '' ELSE coalesce(b.block, '') END
     FROM run r LEFT JOIN {schema}.blocks b ON b.id = r.id ORDER BY r.id;
 
     IF v_blocked IS NOT NULL THEN
@@ -207,14 +234,16 @@ BEGIN
     ) n;
 END $$;
 
--- kinds: 0 processed, 1 retry, 2 dead letter, 3 returned, 4 postponed. Whether each was the caller's.
+-- kinds: 0 processed, 1 retry, 2 dead letter, 3 returned, 4 postponed. Whether each was the caller's, and whether the
+-- next of an order key is due.
 CREATE FUNCTION {schema}.settle_1(
-    p_ids bigint[], p_fences bigint[], p_kinds smallint[], p_after_us bigint[], p_reasons text[]
-) RETURNS boolean[] LANGUAGE plpgsql SET lock_timeout = '1s' SET jit = off SET enable_seqscan = off AS $$
+    p_ids bigint[], p_fences bigint[], p_kinds smallint[], p_after_us bigint[], p_reasons text[],
+    OUT o_settled boolean[], OUT o_woken boolean
+) LANGUAGE plpgsql SET lock_timeout = '1s' SET jit = off SET enable_seqscan = off AS $$
 DECLARE
-    v_settled boolean[];
     v_key record;
 BEGIN
+    o_woken := false;
     PERFORM {schema}.durable_1();
     -- Nobody decides on these order keys until this has committed. A worker that still saw this run under way could
     -- otherwise put off a delivery that came too late to be woken below.
@@ -244,7 +273,7 @@ BEGIN
         FROM input n WHERE d.id = ANY (p_ids) AND d.id = n.id AND d.fence = n.fence AND d.state = 1
         RETURNING n.place
     )
-    SELECT array_agg(s.place IS NOT NULL ORDER BY n.place) INTO v_settled
+    SELECT array_agg(s.place IS NOT NULL ORDER BY n.place) INTO o_settled
     FROM input n LEFT JOIN settled s ON s.place = n.place;
 
     FOR v_key IN SELECT DISTINCT d.endpoint, d.order_key FROM {schema}.deliveries d
@@ -256,8 +285,8 @@ BEGIN
             WHERE h.endpoint = v_key.endpoint AND h.order_key = v_key.order_key AND h.order_key IS NOT NULL
               AND h.state < 2
             ORDER BY h.id LIMIT 1);
+        o_woken := o_woken OR FOUND;
     END LOOP;
-    RETURN v_settled;
 END $$;
 
 -- outcome: 0 new, 1 in flight, 2 acknowledged, 3 completed, 4 mismatch in flight, 5 mismatch completed.

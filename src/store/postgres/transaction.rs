@@ -2,7 +2,10 @@
 
 use std::{fmt, ops::Deref, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_postgres::{Client, Row, Transaction, error::SqlState};
 
 use super::{
@@ -18,8 +21,9 @@ impl PostgresStore {
     /// Opens the transaction in which the run that `token` stands for will be settled. Whatever is written through it
     /// and the settlement commit together or not at all, so the effects of a delivery that is run twice are there once.
     ///
-    /// It holds one of the pool's connections until it ends. The lease goes on meanwhile and is extended as for any
-    /// other run.
+    /// It holds one of the pool's connections until it ends; three are kept from transactions, and whoever finds no
+    /// other one waits for it for as long as the budget. The lease goes on meanwhile and is extended as for any other
+    /// run.
     ///
     /// # Errors
     /// [`StoreError`], as for any other operation: nothing has begun.
@@ -29,13 +33,13 @@ impl PostgresStore {
 
     async fn begin_run(&self, run: HandlerRun) -> Result<RunTransaction, StoreError> {
         let budget = self.core.connections.budget;
-        let mut connection = self.core.connections.get().await?;
+        let deadline = Instant::now() + budget;
+        let (mut connection, permit) = self.core.connections.get_long().await?;
         connection.is_busy();
         // The level is named: nothing that the role or the database says by default changes what settling relies on.
-        match timeout(budget, connection.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"))
-            .await
-        {
-            Ok(Ok(())) => Ok(RunTransaction { store: self.clone(), connection, run }),
+        let begin = connection.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+        match timeout_at(deadline, begin).await {
+            Ok(Ok(())) => Ok(RunTransaction { store: self.clone(), connection, _permit: permit, run }),
             Ok(Err(error)) => Err(fault::of_statement(&error, Effect::Reads, budget).into()),
             Err(_) => Err(StoreError::Slow { budget }),
         }
@@ -45,7 +49,8 @@ impl PostgresStore {
     ///
     /// Nothing is settled until the caller commits. On [`Settled::Stale`] the delivery is somebody else's and the caller
     /// must roll back: what it has written so far would be there twice. The transaction holds the delivery's row from
-    /// here on, so this comes last before the commit. The commit waits for the disk, whatever `synchronous_commit` says.
+    /// here on, so this comes last before the commit. An idle worker sees what has become due with it, such as the next
+    /// of its order key, when it next looks. The commit waits for the disk, whatever `synchronous_commit` says.
     ///
     /// # Errors
     /// [`StoreError`]: the caller must roll back. It never tells of the commit; a commit whose answer is lost may have
@@ -56,21 +61,24 @@ impl PostgresStore {
         token: RunToken,
         settlement: Settlement,
     ) -> Result<Settled, StoreError> {
-        settle_over(&self.core, transaction.client(), token, settlement).await
+        settle_over(&self.core, transaction.client(), token, settlement).await.map(|(settled, _)| settled)
     }
 }
+
+/// Whether the next delivery of the order key is due, once this has committed.
+type Woken = bool;
 
 async fn settle_over(
     core: &Core,
     client: &Client,
     token: RunToken,
     settlement: Settlement,
-) -> Result<Settled, StoreError> {
+) -> Result<(Settled, Woken), StoreError> {
     let columns = SettlementColumns::of(&[(token, settlement)]);
     let params = columns.params();
     let rows = ask(client, core.connections.budget, &core.statements.settle, &params).await?;
     let found: Vec<bool> = rows::only(&rows)?;
-    Ok(settled(found.first().copied().unwrap_or_default()))
+    Ok((settled(found.first().copied().unwrap_or_default()), rows::woken(&rows)?))
 }
 
 /// A statement in an open transaction: whatever goes wrong, nothing has been committed.
@@ -97,9 +105,9 @@ impl PostgresRun {
     /// Opens the transaction in which this run will be settled, as [`PostgresStore::begin`] does. The worker does not
     /// settle again what is settled there.
     ///
-    /// Each open transaction holds one of the pool's connections: give the pool
-    /// [more of them](super::PostgresBuilder::connections) than the worker runs deliveries at once, or what is stored
-    /// and extended meanwhile waits for the handlers.
+    /// Each open transaction holds one of the pool's connections, of which three are kept for what is stored and
+    /// extended meanwhile: give the pool [three more of them](super::PostgresBuilder::connections) than the worker runs
+    /// deliveries at once, or handlers wait for each other, and fail after the budget.
     ///
     /// A handler that has begun and answers 2xx without having committed or [rolled back](RunTransaction::roll_back)
     /// has failed: what it wrote is undone, so the delivery runs again.
@@ -143,6 +151,8 @@ pub enum CommitError {
 pub struct RunTransaction {
     store: PostgresStore,
     connection: Connection,
+    /// Given back after the connection.
+    _permit: OwnedSemaphorePermit,
     run: HandlerRun,
 }
 
@@ -192,14 +202,14 @@ impl RunTransaction {
         self.run.committing();
         let due = settlement.falls_due();
         match self.settle_and_commit(settlement.clone()).await {
-            Ok(Settled::Yes) => {
+            Ok((Settled::Yes, woken)) => {
                 self.run.settled(settlement);
-                if due {
+                if due || woken {
                     self.store.core.due();
                 }
                 Ok(Settled::Yes)
             }
-            Ok(Settled::Stale) => {
+            Ok((Settled::Stale, _)) => {
                 self.roll_back().await;
                 Ok(Settled::Stale)
             }
@@ -212,12 +222,12 @@ impl RunTransaction {
         }
     }
 
-    async fn settle_and_commit(&mut self, settlement: Settlement) -> Result<Settled, StoreError> {
+    async fn settle_and_commit(&mut self, settlement: Settlement) -> Result<(Settled, Woken), StoreError> {
         let core = &self.store.core;
         let budget = core.connections.budget;
-        let settled = settle_over(core, &self.connection, self.run.token(), settlement).await?;
+        let (settled, woken) = settle_over(core, &self.connection, self.run.token(), settlement).await?;
         if settled == Settled::Stale {
-            return Ok(Settled::Stale);
+            return Ok((Settled::Stale, false));
         }
         let before = core.connections.local_commits();
         // A transaction that has failed answers COMMIT with ROLLBACK and no error; settling it has failed then too.
@@ -231,7 +241,7 @@ impl RunTransaction {
         if core.connections.local_commits() != before {
             return Err(core.connections.only_local());
         }
-        Ok(Settled::Yes)
+        Ok((Settled::Yes, woken))
     }
 
     /// Undoes everything. The run stays to be settled.

@@ -247,22 +247,27 @@ async fn a_commit_that_is_on_one_machine_alone_is_uncertain() {
 
 #[tokio::test]
 async fn a_pool_without_a_free_connection_says_so_in_time() {
-    let store = fresh(shared()).connections(2).budget(Duration::from_millis(500)).open().await.unwrap();
-    for id in ["a", "b"] {
-        store.put(record(id)).await.unwrap();
-    }
-    let batch = lease(&store, 2).await;
-    let held = (
-        store.begin(batch.deliveries[0].token).await.unwrap(),
-        store.begin(batch.deliveries[1].token).await.unwrap(),
-    );
+    let (schema, budget) = (fresh_schema(), Duration::from_millis(500));
+    let url = shared().url("postgres");
+    let store = builder(&url).schema(schema.clone()).connections(4).budget(budget).open().await.unwrap();
+    store.put(record("a")).await.unwrap();
+    let config: tokio_postgres::Config = url.parse().unwrap();
+    let (mut client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let held = client.transaction().await.unwrap();
+    held.batch_execute(&format!("LOCK TABLE {schema}.deliveries")).await.unwrap();
     let begun = Instant::now();
-    let counts = store.counts().await;
-    assert!(matches!(counts, Err(StoreError::Unavailable { .. })), "{counts:?}");
-    let put = store.put(record("c")).await;
-    assert!(matches!(put, Err(StoreError::Unavailable { .. } | StoreError::Slow { .. })), "{put:?}");
+    let mut counts = JoinSet::new();
+    for _ in 0..5 {
+        let store = store.clone();
+        counts.spawn(async move { store.counts().await });
+    }
+    let counts = counts.join_all().await;
+    assert!(counts.iter().all(Result::is_err), "{counts:?}");
+    let without = |answer: &&Result<_, _>| matches!(answer, Err(StoreError::Unavailable { .. }));
+    assert_eq!(counts.iter().filter(without).count(), 1, "{counts:?}");
     assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
-    drop(held);
+    held.rollback().await.unwrap();
     assert_eq!(store.put(record("c")).await, Ok(Put::Stored));
 }
 

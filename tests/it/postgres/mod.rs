@@ -5,8 +5,10 @@ mod conformance;
 mod faults;
 mod handler;
 mod inbox;
+mod lease;
 mod matrix;
 mod opening;
+mod order;
 mod transaction;
 
 use std::time::Duration;

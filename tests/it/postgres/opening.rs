@@ -128,7 +128,7 @@ async fn settings_that_cannot_work_are_refused_by_name() {
     let url = shared().url("postgres");
     for (opened, name) in [
         (builder(&url).schema("Inbox").open().await, "schema"),
-        (builder(&url).connections(1).open().await, "connections"),
+        (builder(&url).connections(3).open().await, "connections"),
         (builder(&url).budget(Duration::ZERO).open().await, "budget"),
     ] {
         match opened {

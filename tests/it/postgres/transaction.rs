@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use tokio::{task::JoinSet, time::Instant};
 use tower_webhook::store::{
-    InboxAdmin, InboxStore, Settled, Settlement, State, StoreError, postgres::PostgresStore,
+    InboxAdmin, InboxStore, Put, Settled, Settlement, State, StoreError, postgres::PostgresStore,
 };
 
-use super::{builder, lease, lease_for, record};
+use super::{builder, fresh, lease, lease_for, record};
 use crate::support::postgres::{fresh_schema, shared};
 
 /// A store, and a table beside its own that a handler writes to.
@@ -100,4 +101,40 @@ async fn a_run_can_be_settled_in_a_transaction_of_the_callers_own() {
     let transaction = client.transaction().await.unwrap();
     let again = store.settle_in(&transaction, leased.token, Settlement::Processed).await;
     assert_eq!(again, Ok(Settled::Stale));
+}
+
+/// Six slow handlers and six connections: three of the handlers get one.
+#[tokio::test]
+async fn transactions_leave_connections_to_everything_else() {
+    let store = fresh(shared()).connections(6).open().await.unwrap();
+    for id in ["1", "2", "3", "4", "5", "6"] {
+        store.put(record(id)).await.unwrap();
+    }
+    let leased = lease(&store, 6).await.deliveries;
+    let (begun, mut begins) = (Instant::now(), JoinSet::new());
+    for token in leased.iter().map(|leased| leased.token) {
+        let store = store.clone();
+        begins.spawn(async move { store.begin(token).await });
+    }
+    let mut held = Vec::new();
+    while held.len() < 3 {
+        held.push(begins.join_next().await.expect("six").expect("no panic").expect("a transaction"));
+    }
+    // While the others wait.
+    assert_eq!(store.put(record("7")).await, Ok(Put::Stored));
+    assert_eq!(store.extend(leased[0].token, Duration::from_secs(60)).await, Ok(Settled::Yes));
+    assert_eq!(begins.len(), 3);
+    for refused in begins.join_all().await {
+        assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(store.put(record("8")).await, Ok(Put::Stored));
+    // One that ends makes room for another, however it ends.
+    drop(held.pop());
+    let free: Vec<_> =
+        leased.iter().filter(|one| held.iter().all(|held| held.token() != one.token)).collect();
+    let next = store.begin(free[0].token).await.expect("there is room");
+    assert_eq!(next.settle(Settlement::Processed).await, Ok(Settled::Yes));
+    let next = store.begin(free[1].token).await.expect("there is room again");
+    assert_eq!(next.settle(Settlement::Processed).await, Ok(Settled::Yes));
 }
