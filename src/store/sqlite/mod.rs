@@ -41,8 +41,9 @@
 //! # Time
 //! Leases, delays and ages are measured by the time of day, so that they outlive a restart. When it jumps while a store is
 //! open, either way and however far, the jump is taken out again and noted in the file, so no lease ends early and none is
-//! drawn out. Leases do not run down while the machine is suspended. A jump while no process has the file open cannot be
-//! told from time that has passed.
+//! drawn out. Leases do not run down while the machine is suspended. A jump ahead while no process has the
+//! file open cannot be told from time that has passed. A machine that starts with its clock behind the latest time in the file
+//! goes on from that time.
 //!
 //! # Faults
 //! A full disk is [`Full`](crate::store::StoreError::Full), a commit that failed otherwise

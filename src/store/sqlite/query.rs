@@ -10,14 +10,13 @@ use super::{
 };
 use crate::store::{Count, FailedAttempt, Filter, Record, RecordId, State, Summary};
 
-fn now(connection: &Connection) -> rusqlite::Result<Millis> {
-    let mut read = connection.prepare_cached("SELECT clock FROM counters WHERE one = 1")?;
-    let offset = read.query_row([], |row| row.get(0))?;
-    Ok(store_time(SystemTime::now(), offset))
+fn now(connection: &Connection, wall: SystemTime) -> rusqlite::Result<Millis> {
+    let mut read = connection.prepare_cached("SELECT clock, latest FROM counters WHERE one = 1")?;
+    read.query_row([], |row| Ok(store_time(wall, row.get(0)?).max(row.get(1)?)))
 }
 
-pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<Count>> {
-    let now = now(connection)?;
+pub(super) fn counts(connection: &Connection, wall: SystemTime) -> rusqlite::Result<Vec<Count>> {
+    let now = now(connection, wall)?;
     let mut count = connection.prepare_cached(
         "SELECT endpoint.name, state, number, oldest FROM \
          (SELECT endpoint, state, count(*) AS number, min(received) AS oldest FROM delivery GROUP BY endpoint, state) \
@@ -59,8 +58,12 @@ const SUMMARY: &str = "delivery.id, endpoint.name, envelope.delivery_id, envelop
      delivery.state, delivery.attempts, delivery.received, delivery.due \
      FROM delivery JOIN envelope USING (id) JOIN endpoint ON endpoint.id = delivery.endpoint";
 
-pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Summary>> {
-    let now = now(connection)?;
+pub(super) fn list(
+    connection: &Connection,
+    wall: SystemTime,
+    filter: &Filter,
+) -> rusqlite::Result<Vec<Summary>> {
+    let now = now(connection, wall)?;
     let (condition, values) = condition(filter, now);
     let mut find = connection
         .prepare_cached(&format!("SELECT {SUMMARY} WHERE {condition} ORDER BY delivery.id LIMIT ?"))?;
@@ -75,10 +78,11 @@ pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result
 /// The numbers alone of those in one of these states.
 pub(super) fn ids(
     connection: &Connection,
+    wall: SystemTime,
     filter: &Filter,
     states: &[State],
 ) -> rusqlite::Result<Vec<RecordId>> {
-    let (condition, values) = condition(filter, now(connection)?);
+    let (condition, values) = condition(filter, now(connection, wall)?);
     let states: Vec<String> = states.iter().map(|&state| state_number(state).to_string()).collect();
     let mut find = connection.prepare_cached(&format!(
         "SELECT delivery.id FROM delivery WHERE {condition} AND delivery.state IN ({}) ORDER BY delivery.id LIMIT ?",
@@ -90,10 +94,11 @@ pub(super) fn ids(
 
 pub(super) fn show(
     connection: &Connection,
+    wall: SystemTime,
     id: RecordId,
     with_record: bool,
 ) -> rusqlite::Result<Option<(Summary, Option<Record>)>> {
-    let now = now(connection)?;
+    let now = now(connection, wall)?;
     let mut find = connection.prepare_cached(&format!("SELECT {SUMMARY} WHERE delivery.id = ?1"))?;
     let found = find.query_row([id.0], |row| summary(connection, row, now)).optional()?;
     let Some(summary) = found else { return Ok(None) };

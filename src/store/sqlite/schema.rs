@@ -5,10 +5,13 @@ use std::{path::Path, thread, time::Instant};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::OpenError;
-use crate::defaults;
+use crate::{
+    clock::{SharedClock, SystemClock},
+    defaults,
+};
 
 /// Each brings the schema up by one version.
-const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// The newest version that this release knows.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
@@ -32,11 +35,17 @@ pub(super) struct Options {
     /// Bytes of the log from which on it is copied.
     pub(super) log: u64,
     pub(super) synchronous: &'static str,
+    pub(super) clock: SharedClock,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { largest_file: None, log: defaults::SQLITE_LOG, synchronous: "FULL" }
+        Self {
+            largest_file: None,
+            log: defaults::SQLITE_LOG,
+            synchronous: "FULL",
+            clock: SystemClock::shared(),
+        }
     }
 }
 

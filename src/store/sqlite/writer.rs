@@ -25,7 +25,7 @@ use super::{
     time::Timeline,
     transaction::Transaction,
 };
-use crate::store::StoreError;
+use crate::{clock::Clock, store::StoreError};
 
 /// Bytes of a page, as SQLite makes them.
 const PAGE: u64 = 4096;
@@ -125,7 +125,7 @@ impl Writer {
             })?,
         };
         let before = connection.total_changes();
-        match attempt(&connection, &mut self.timeline, batch) {
+        match attempt(&connection, &mut self.timeline, &*self.options.clock, batch) {
             Ok(became_due) => {
                 if connection.total_changes() != before {
                     self.shared.commits.fetch_add(1, Ordering::Relaxed);
@@ -181,11 +181,12 @@ struct Fault {
 fn attempt(
     connection: &Connection,
     timeline: &mut Timeline,
+    clock: &dyn Clock,
     batch: &mut [Request],
 ) -> Result<bool, (rusqlite::Error, Stage)> {
     let before = |error| (error, Stage::Before);
     execute(connection, "BEGIN IMMEDIATE").map_err(before)?;
-    let mut transaction = Transaction::begin(connection, timeline).map_err(before)?;
+    let mut transaction = Transaction::begin(connection, timeline, clock).map_err(before)?;
     run_all(&mut transaction, batch).map_err(before)?;
     transaction.finish().map_err(before)?;
     execute(connection, "COMMIT").map_err(|error| (error, Stage::Commit))?;

@@ -5,6 +5,7 @@ mod conformance;
 mod faults;
 mod matrix;
 mod opening;
+mod time;
 
 use bytes::Bytes;
 use tower_webhook::{
