@@ -21,6 +21,10 @@ const RUNNING: i64 = state_number(State::Running);
 /// Retries and ended leases that are marked as due at once: an upper bound on what one lease has to write.
 const MARKED: i64 = 1000;
 
+/// A lease takes no further delivery once it holds so many bytes of blocks: every put waits while the writer reads them, and a
+/// worker holds them all in memory. So a lease reads no more than a transaction of puts writes.
+const LEASED_BYTES: usize = defaults::SQLITE_BATCH_BYTES;
+
 pub(super) fn lease(transaction: &mut Transaction<'_>, request: &Lease) -> rusqlite::Result<LeaseBatch> {
     let mut endpoints = BTreeSet::new();
     for name in &request.endpoints {
@@ -32,10 +36,19 @@ pub(super) fn lease(transaction: &mut Transaction<'_>, request: &Lease) -> rusql
         find_due(transaction, endpoint, request.limit.saturating_add(1), &mut due)?;
     }
     due.sort_unstable();
-    let more = due.len() > request.limit;
+    let mut more = due.len() > request.limit;
     due.truncate(request.limit);
-    let deliveries =
-        due.into_iter().map(|id| take(transaction, id, request.lease)).collect::<rusqlite::Result<_>>()?;
+    let mut deliveries = Vec::with_capacity(due.len());
+    let mut bytes = 0_usize;
+    for id in due {
+        if bytes >= LEASED_BYTES {
+            more = true;
+            break;
+        }
+        let leased = take(transaction, id, request.lease)?;
+        bytes = bytes.saturating_add(leased.record.block.len());
+        deliveries.push(leased);
+    }
     let next_due = if more { Some(Duration::ZERO) } else { next_due(transaction, &endpoints)? };
     Ok(LeaseBatch { deliveries, next_due })
 }

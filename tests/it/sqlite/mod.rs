@@ -3,6 +3,7 @@
 mod commits;
 mod conformance;
 mod faults;
+mod leases;
 mod matrix;
 mod opening;
 mod time;
