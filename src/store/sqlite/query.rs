@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Value};
 
 use super::{
+    fault::is_damage,
     rows::{self, state_number},
     time::{BLOCKED, Millis, since, store_time},
 };
@@ -24,7 +25,7 @@ pub(super) fn counts(connection: &Connection, wall: SystemTime) -> rusqlite::Res
     )?;
     let counts = count.query_map([], |row| {
         Ok(Count {
-            endpoint: row.get::<_, String>(0)?.into(),
+            endpoint: rows::readable(row, 0)?.unwrap_or_default(),
             state: rows::state(row, 1)?,
             deliveries: row.get::<_, i64>(2)?.unsigned_abs(),
             oldest: since(now, row.get(3)?),
@@ -56,7 +57,7 @@ fn condition(filter: &Filter, now: Millis) -> (String, Vec<Value>) {
 
 const SUMMARY: &str = "delivery.id, endpoint.name, envelope.delivery_id, envelope.event_type, delivery.order_key, \
      delivery.state, delivery.attempts, delivery.received, delivery.due \
-     FROM delivery JOIN envelope USING (id) JOIN endpoint ON endpoint.id = delivery.endpoint";
+     FROM delivery LEFT JOIN envelope USING (id) JOIN endpoint ON endpoint.id = delivery.endpoint";
 
 pub(super) fn list(
     connection: &Connection,
@@ -110,8 +111,12 @@ pub(super) fn show(
          WHERE delivery.id = ?1",
         rows::RECORD
     ))?;
-    let record = find.query_row([id.0], rows::record)?;
-    Ok(Some((summary, Some(record))))
+    match find.query_row([id.0], rows::record) {
+        Ok(record) => Ok(Some((summary, Some(record)))),
+        // Its history says what is wrong with it, once a lease has come upon it.
+        Err(error) if is_damage(&error) => Ok(Some((summary, None))),
+        Err(error) => Err(error),
+    }
 }
 
 fn summary(connection: &Connection, row: &Row<'_>, now: Millis) -> rusqlite::Result<Summary> {
@@ -121,10 +126,10 @@ fn summary(connection: &Connection, row: &Row<'_>, now: Millis) -> rusqlite::Res
     let waits = due.filter(|&due| state == State::Pending && due > now && due < BLOCKED);
     Ok(Summary {
         id: RecordId(id),
-        endpoint: row.get::<_, String>(1)?.into(),
-        delivery_id: rows::text(row, 2)?,
-        event_type: rows::text(row, 3)?,
-        order_key: rows::text(row, 4)?,
+        endpoint: rows::readable(row, 1)?.unwrap_or_default(),
+        delivery_id: rows::readable(row, 2)?,
+        event_type: rows::readable(row, 3)?,
+        order_key: rows::readable(row, 4)?,
         state,
         attempts: rows::count(row, 6)?,
         age: since(now, row.get(7)?),
@@ -140,7 +145,7 @@ fn history(connection: &Connection, id: i64, now: Millis) -> rusqlite::Result<Ve
         Ok(FailedAttempt {
             attempt: rows::count(row, 0)?,
             ago: since(now, row.get(1)?),
-            reason: row.get::<_, String>(2)?.into(),
+            reason: rows::readable(row, 2)?.unwrap_or_default(),
         })
     })?;
     failed.collect()
