@@ -58,6 +58,7 @@ mod claim;
 mod error;
 mod fault;
 mod line;
+mod place;
 mod put;
 mod query;
 mod readers;

@@ -2,9 +2,9 @@
 
 use std::{path::Path, thread, time::Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
 
-use super::error::OpenError;
+use super::{error::OpenError, place::Place};
 use crate::{
     clock::{SharedClock, SystemClock},
     defaults,
@@ -61,14 +61,16 @@ pub(super) fn set_up(path: &Path, options: &Options) -> Result<Connection, OpenE
 }
 
 /// The same for a database that was set up before: a file that is gone is not made anew.
-pub(super) fn reopen(path: &Path, options: &Options) -> Result<Connection, OpenError> {
-    let connection = connect_again(path, options)?;
-    migrate(&connection, path)?;
+pub(super) fn reopen(place: &Place, options: &Options) -> Result<Connection, OpenError> {
+    let connection = connect_again(place, options)?;
+    migrate(&connection, place.path())?;
     Ok(connection)
 }
 
 /// Another connection beside the writer's.
-pub(super) fn connect_again(path: &Path, options: &Options) -> Result<Connection, OpenError> {
+pub(super) fn connect_again(place: &Place, options: &Options) -> Result<Connection, OpenError> {
+    place.check()?;
+    let path = place.path();
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_owner(&connection, path)?;
     write_ahead(&connection, path)?;
@@ -77,8 +79,12 @@ pub(super) fn connect_again(path: &Path, options: &Options) -> Result<Connection
 }
 
 /// A connection that only reads.
-pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+pub(super) fn reader(place: &Place) -> rusqlite::Result<Connection> {
+    place.check().map_err(|replaced| {
+        let code = ffi::Error::new(ffi::SQLITE_CANTOPEN);
+        rusqlite::Error::SqliteFailure(code, Some(replaced.to_string()))
+    })?;
+    let connection = Connection::open_with_flags(place.path(), flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
     connection.busy_timeout(defaults::SQLITE_BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)

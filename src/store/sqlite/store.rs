@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::{
     checkpoint::Checkpointer,
     error::OpenError,
+    place::Place,
     query,
     readers::Readers,
     request::{AdminChange, Claim, ClaimChange, Job, Lease, Reply, Request, RunChange},
@@ -108,13 +109,14 @@ impl SqliteBuilder {
     pub fn open(self) -> Result<SqliteStore, OpenError> {
         let Self { path, options } = self;
         let connection = schema::set_up(&path, &options)?;
+        let place = Place::of(&path)?;
         let clock = Arc::clone(&options.clock);
         let shared = Arc::new(Shared::default());
-        let checkpointer = Checkpointer::start(path.clone(), options.clone()).map_err(OpenError::Thread)?;
-        let writer = Writer::new(path.clone(), options, connection, Arc::clone(&shared), checkpointer);
+        let checkpointer = Checkpointer::start(place.clone(), options.clone()).map_err(OpenError::Thread)?;
+        let writer = Writer::new(place.clone(), options, connection, Arc::clone(&shared), checkpointer);
         let thread = thread::Builder::new().name("inbox-writer".into()).spawn(move || writer.work());
         let writer = Some(thread.map_err(OpenError::Thread)?);
-        Ok(SqliteStore(Arc::new(Open { readers: Readers::new(path.clone()), path, shared, clock, writer })))
+        Ok(SqliteStore(Arc::new(Open { readers: Readers::new(place), path, shared, clock, writer })))
     }
 }
 

@@ -1,12 +1,9 @@
 //! The one thread that writes. All that waits while a transaction is committed goes into the next one, so that
 //! concurrent callers share its sync.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use rusqlite::{Connection, wal::CheckpointMode};
@@ -18,6 +15,7 @@ use super::{
     claim,
     fault::{Stage, is_of_one, meaning, spoils_connection},
     line::Line,
+    place::Place,
     put,
     request::Request,
     run,
@@ -45,7 +43,7 @@ pub(super) struct Shared {
 }
 
 pub(super) struct Writer {
-    path: PathBuf,
+    place: Place,
     options: Options,
     /// Missing after a fault that may have spoilt it.
     connection: Option<Connection>,
@@ -66,14 +64,14 @@ impl Drop for Abandon {
 
 impl Writer {
     pub(super) fn new(
-        path: PathBuf,
+        place: Place,
         options: Options,
         connection: Connection,
         shared: Arc<Shared>,
         checkpointer: Checkpointer,
     ) -> Self {
         Self {
-            path,
+            place,
             options,
             connection: Some(connection),
             timeline: Timeline::default(),
@@ -119,7 +117,7 @@ impl Writer {
     fn commit(&mut self, batch: &mut [Request]) -> Result<(), Fault> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => schema::reopen(&self.path, &self.options).map_err(|error| Fault {
+            None => schema::reopen(&self.place, &self.options).map_err(|error| Fault {
                 meaning: StoreError::Unavailable { reason: error.to_string() },
                 is_of_one: false,
             })?,
@@ -129,6 +127,11 @@ impl Writer {
             Ok(became_due) => {
                 if connection.total_changes() != before {
                     self.shared.commits.fetch_add(1, Ordering::Relaxed);
+                }
+                // What was committed to a file that is no longer there is as good as lost, though it may be put back.
+                if let Err(replaced) = self.place.check() {
+                    let meaning = StoreError::Uncertain { reason: replaced.to_string() };
+                    return Err(Fault { meaning, is_of_one: false });
                 }
                 if became_due {
                     self.shared.due.notify_waiters();
