@@ -165,6 +165,9 @@ fn require(
 fn configure(connection: &Connection, path: &Path, options: &Options) -> Result<(), OpenError> {
     let failed = |source| set_up_failed(path, source);
     connection.pragma_update(None, "synchronous", options.synchronous).map_err(failed)?;
+    // On macOS fsync alone leaves what it syncs in the disk's own cache. Elsewhere these mean nothing.
+    connection.pragma_update(None, "fullfsync", true).map_err(failed)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true).map_err(failed)?;
     // The checkpointer does it, off the writer's path.
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
     connection.pragma_update(None, "cache_size", -defaults::SQLITE_CACHE_KIB).map_err(failed)?;
@@ -183,6 +186,10 @@ fn check_settings(connection: &Connection, path: &Path, options: &Options) -> Re
     if options.synchronous == "FULL" {
         let synchronous = read("synchronous")?;
         require("synchronous", synchronous == FULL, || synchronous.to_string(), "2 (FULL)")?;
+    }
+    for setting in ["fullfsync", "checkpoint_fullfsync"] {
+        let value = read(setting)?;
+        require(setting, value == 1, || value.to_string(), "1 (ON)")?;
     }
     let busy = read("busy_timeout")?;
     require("busy_timeout", busy > 0, || busy.to_string(), "greater than 0")?;
@@ -221,7 +228,25 @@ fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     // A process that was killed, or whose sync failed, may have left a transaction in the log that never reached the disk,
     // and that SQLite now takes for committed. A write has all of the log synced, before anybody is told of what is in it.
     transaction.execute("UPDATE counters SET opened = opened + 1 WHERE one = 1", []).map_err(failed)?;
-    transaction.commit().map_err(failed)
+    transaction.commit().map_err(failed)?;
+    copy_log(connection).map_err(failed)
+}
+
+/// Copies the log into the database and syncs that.
+///
+/// After a sync has failed, the system may take what it could not write for written: a later sync of the log then
+/// succeeds and writes nothing. Copied pages are written and synced anew.
+fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
+    match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        // Another process uses it just now.
+        Err(error) if is_busy(&error) => Ok(()),
+        // A full disk is told to whoever stores; what is there can still be processed and purged.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+            tracing::warn!(%error, "the SQLite store could not copy its log");
+            Ok(())
+        }
+        copied => copied,
+    }
 }
 
 #[cfg(test)]
@@ -250,6 +275,15 @@ mod tests {
             "{error}"
         );
         connection.pragma_update(None, "synchronous", "FULL").expect("sets");
+        for setting in ["fullfsync", "checkpoint_fullfsync"] {
+            let error =
+                check_settings(&connection, Path::new("x"), &Options::default()).expect_err("is refused");
+            assert!(
+                matches!(&error, OpenError::Setting { setting: found, .. } if *found == setting),
+                "{error}"
+            );
+            connection.pragma_update(None, setting, true).expect("sets");
+        }
         check_settings(&connection, Path::new("x"), &Options::default()).expect("is accepted");
     }
 }

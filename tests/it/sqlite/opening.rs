@@ -53,6 +53,35 @@ fn a_file_of_the_first_schema_is_brought_up_to_date() {
     assert_eq!(latest, 1234);
 }
 
+#[tokio::test]
+async fn what_a_killed_process_left_in_the_log_is_in_the_file_once_it_is_open() {
+    let scratch = Scratch::new();
+    let path = scratch.file("inbox.db");
+    let store = SqliteStore::open(&path).expect("opens");
+    assert_eq!(store.put(record(1)).await, Ok(Put::Stored));
+    // What a kill leaves: the two files, and nobody who closes them.
+    let left = scratch.file("left.db");
+    std::fs::copy(&path, &left).expect("copies");
+    std::fs::copy(scratch.file("inbox.db-wal"), scratch.file("left.db-wal")).expect("copies");
+
+    let opened = SqliteStore::open(&left).expect("opens");
+    assert_eq!(std::fs::metadata(scratch.file("left.db-wal")).expect("is there").len(), 0);
+    let alone = scratch.file("alone.db");
+    std::fs::copy(&left, &alone).expect("copies");
+    assert_eq!(SqliteStore::open(&alone).expect("opens").put(record(1)).await, Ok(Put::Duplicate));
+    drop(opened);
+}
+
+#[test]
+fn a_file_that_others_use_is_opened_all_the_same() {
+    let scratch = Scratch::new();
+    let path = scratch.file("inbox.db");
+    drop(SqliteStore::open(&path).expect("opens"));
+    let other = Connection::open(&path).expect("opens");
+    other.execute_batch("BEGIN; SELECT count(*) FROM delivery").expect("reads");
+    SqliteStore::open(&path).expect("opens beside a reader that keeps the log");
+}
+
 #[test]
 fn another_programs_database_is_refused_and_left_alone() {
     let scratch = Scratch::new();
