@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::{
+    fault::is_damage,
     put::{short, short_of_mismatch},
     request::AdminChange,
     rows::state_number,
@@ -30,12 +31,18 @@ pub(super) fn change(
 fn requeue(transaction: &mut Transaction<'_>, ids: &[RecordId]) -> rusqlite::Result<u64> {
     let mut requeued = 0;
     for id in ids {
-        let found: Option<(i64, Option<String>)> = transaction
+        let found = transaction
             .connection
             .prepare_cached("SELECT endpoint, order_key FROM delivery WHERE id = ?1 AND state = ?2")?
-            .query_row(params![id.0, state_number(State::DeadLetter)], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let Some((endpoint, order_key)) = found else { continue };
+            .query_row(params![id.0, state_number(State::DeadLetter)], |row| {
+                Ok((row.get(0)?, row.get::<_, Option<String>>(1)?))
+            });
+        let (endpoint, order_key) = match found {
+            Ok(found) => found,
+            // It is in no state for it, or in none that can be read.
+            Err(error) if is_damage(&error) => continue,
+            Err(error) => return Err(error),
+        };
         let due = if order_key.is_some() { BLOCKED } else { 0 };
         transaction.run(
             "UPDATE delivery SET state = ?2, due = ?3, attempts = 0 WHERE id = ?1",
@@ -52,18 +59,25 @@ fn requeue(transaction: &mut Transaction<'_>, ids: &[RecordId]) -> rusqlite::Res
 
 fn purge(transaction: &Transaction<'_>, ids: &[RecordId]) -> rusqlite::Result<u64> {
     let mut keys = Vec::with_capacity(ids.len());
+    let mut purged = 0;
     for id in ids {
-        let settled: Option<(i64, [u8; 32], [u8; 16])> = transaction
+        let settled: Option<(i64, Option<([u8; 32], [u8; 16])>)> = transaction
             .connection
             .prepare_cached(
-                "SELECT state, key, fingerprint FROM delivery JOIN envelope USING (id) WHERE id = ?1 AND due IS NULL",
+                "SELECT state, key, fingerprint FROM delivery LEFT JOIN envelope USING (id) WHERE id = ?1 AND due IS NULL",
             )?
-            .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .query_row([id.0], |row| Ok((row.get(0)?, row.get(1).ok().zip(row.get(2).ok()))))
             .optional()?;
-        let Some((state, key, fingerprint)) = settled else { continue };
-        let (key, fingerprint) = (ClaimKey::from_bytes(key), Fingerprint::from_bytes(fingerprint));
-        let mismatch = state == state_number(State::Mismatch);
-        keys.push(if mismatch { short_of_mismatch(&key, &fingerprint) } else { short(&key) });
+        let Some((state, names)) = settled else { continue };
+        if let Some((key, fingerprint)) = names {
+            let (key, fingerprint) = (ClaimKey::from_bytes(key), Fingerprint::from_bytes(fingerprint));
+            let mismatch = state == state_number(State::Mismatch);
+            keys.push(if mismatch { short_of_mismatch(&key, &fingerprint) } else { short(&key) });
+        } else {
+            // Its envelope is damaged. No index leads from a delivery to its key, so this looks at all.
+            transaction.run("DELETE FROM delivery_key WHERE delivery = ?1", [id.0])?;
+        }
+        purged += 1;
         transaction.run("DELETE FROM delivery WHERE id = ?1", [id.0])?;
         transaction.run("DELETE FROM envelope WHERE id = ?1", [id.0])?;
         transaction.run("DELETE FROM failure WHERE delivery = ?1", [id.0])?;
@@ -72,5 +86,5 @@ fn purge(transaction: &Transaction<'_>, ids: &[RecordId]) -> rusqlite::Result<u6
     for key in &keys {
         transaction.run("DELETE FROM delivery_key WHERE key = ?1", [key])?;
     }
-    Ok(keys.len() as u64)
+    Ok(purged)
 }

@@ -1,7 +1,6 @@
 //! Copying the write-ahead log into the database, beside the writer.
 
 use std::{
-    path::PathBuf,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread::{self, JoinHandle},
 };
@@ -9,6 +8,7 @@ use std::{
 use rusqlite::{Connection, wal::CheckpointMode};
 
 use super::{
+    place::Place,
     schema::{self, Options},
     writer::REST,
 };
@@ -24,11 +24,11 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(super) fn start(path: PathBuf, options: Options) -> std::io::Result<Self> {
+    pub(super) fn start(place: Place, options: Options) -> std::io::Result<Self> {
         let (wake, woken) = sync_channel(1);
         let thread = thread::Builder::new()
             .name("inbox-checkpoint".into())
-            .spawn(move || work(&path, &options, &woken))?;
+            .spawn(move || work(&place, &options, &woken))?;
         Ok(Self { wake: Some(wake), thread: Some(thread) })
     }
 
@@ -49,12 +49,12 @@ impl Drop for Checkpointer {
     }
 }
 
-fn work(path: &std::path::Path, options: &Options, woken: &Receiver<()>) {
+fn work(place: &Place, options: &Options, woken: &Receiver<()>) {
     let mut connection: Option<Connection> = None;
     while woken.recv().is_ok() {
         let opened = match connection.take() {
             Some(connection) => Ok(connection),
-            None => schema::connect_again(path, options).map_err(|error| error.to_string()),
+            None => schema::connect_again(place, options).map_err(|error| error.to_string()),
         };
         match opened.and_then(|open| copy(&open).map(|()| open).map_err(|error| error.to_string())) {
             Ok(open) => connection = Some(open),

@@ -58,6 +58,15 @@ pub enum OpenError {
         application_id: i64,
     },
 
+    /// The file is not the one that the store has opened, or is gone. What is there now is left alone.
+    #[error(
+        "{path:?} was moved, removed or replaced while it was open: put it back, or restart with what is there"
+    )]
+    Replaced {
+        /// The database's path.
+        path: PathBuf,
+    },
+
     /// The tables cannot be set up.
     #[error("{path:?} cannot be set up")]
     SetUp {

@@ -45,6 +45,18 @@ pub(super) fn is_of_one(error: &Error) -> bool {
     }
 }
 
+/// Whether a row was read that the store has not written so: some of it is missing, or is not what its column holds.
+pub(super) const fn is_damage(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::QueryReturnedNoRows
+            | Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..)
+    )
+}
+
 /// Whether the connection can no longer be relied on.
 ///
 /// After a sync that failed it is kept: its next transaction is written over the one that may or may not be on the disk, while

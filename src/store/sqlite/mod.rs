@@ -25,7 +25,7 @@
 //! ```
 //!
 //! # What is checked
-//! SQLite 3.51.3 or newer; the journal is a write-ahead log, `synchronous` is FULL and a busy timeout is set, each read back
+//! SQLite 3.51.3 or newer; the journal is a write-ahead log, `synchronous` is FULL, full syncs are on for macOS and a busy timeout is set, each read back
 //! from every connection that writes; the file is a store's and of no newer release. The log keeps nothing safe on a network
 //! file system, which no program can tell: the file belongs on a local disk.
 //!
@@ -41,15 +41,18 @@
 //! # Time
 //! Leases, delays and ages are measured by the time of day, so that they outlive a restart. When it jumps while a store is
 //! open, either way and however far, the jump is taken out again and noted in the file, so no lease ends early and none is
-//! drawn out. Leases do not run down while the machine is suspended. A jump while no process has the file open cannot be
-//! told from time that has passed.
+//! drawn out. Leases do not run down while the machine is suspended. A jump ahead while no process has the
+//! file open cannot be told from time that has passed. A machine that starts with its clock behind the latest time in the file
+//! goes on from that time.
 //!
 //! # Faults
 //! A full disk is [`Full`](crate::store::StoreError::Full), a commit that failed otherwise
 //! [`Uncertain`](crate::store::StoreError::Uncertain), a lock that another process holds too long
 //! [`Slow`](crate::store::StoreError::Slow), and too many waiting requests
 //! [`Unavailable`](crate::store::StoreError::Unavailable), at once. The store works again when the fault has gone. What a killed
-//! process may have left in the log without a sync is synced when the file is opened, before anybody is told of it.
+//! process may have left in the log without a sync is copied into the file and synced when it is opened, before anybody is
+//! told of it. A damaged row becomes a dead letter. A file that was moved, removed or replaced while it was open is
+//! [`Uncertain`](crate::store::StoreError::Uncertain) once and then refused, until it is put back.
 
 mod admin;
 mod checkpoint;
@@ -57,6 +60,7 @@ mod claim;
 mod error;
 mod fault;
 mod line;
+mod place;
 mod put;
 mod query;
 mod readers;

@@ -5,19 +5,19 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter, types::Value};
 
 use super::{
+    fault::is_damage,
     rows::{self, state_number},
     time::{BLOCKED, Millis, since, store_time},
 };
 use crate::store::{Count, FailedAttempt, Filter, Record, RecordId, State, Summary};
 
-fn now(connection: &Connection) -> rusqlite::Result<Millis> {
-    let mut read = connection.prepare_cached("SELECT clock FROM counters WHERE one = 1")?;
-    let offset = read.query_row([], |row| row.get(0))?;
-    Ok(store_time(SystemTime::now(), offset))
+fn now(connection: &Connection, wall: SystemTime) -> rusqlite::Result<Millis> {
+    let mut read = connection.prepare_cached("SELECT clock, latest FROM counters WHERE one = 1")?;
+    read.query_row([], |row| Ok(store_time(wall, row.get(0)?).max(row.get(1)?)))
 }
 
-pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<Count>> {
-    let now = now(connection)?;
+pub(super) fn counts(connection: &Connection, wall: SystemTime) -> rusqlite::Result<Vec<Count>> {
+    let now = now(connection, wall)?;
     let mut count = connection.prepare_cached(
         "SELECT endpoint.name, state, number, oldest FROM \
          (SELECT endpoint, state, count(*) AS number, min(received) AS oldest FROM delivery GROUP BY endpoint, state) \
@@ -25,7 +25,7 @@ pub(super) fn counts(connection: &Connection) -> rusqlite::Result<Vec<Count>> {
     )?;
     let counts = count.query_map([], |row| {
         Ok(Count {
-            endpoint: row.get::<_, String>(0)?.into(),
+            endpoint: rows::readable(row, 0)?.unwrap_or_default(),
             state: rows::state(row, 1)?,
             deliveries: row.get::<_, i64>(2)?.unsigned_abs(),
             oldest: since(now, row.get(3)?),
@@ -57,10 +57,14 @@ fn condition(filter: &Filter, now: Millis) -> (String, Vec<Value>) {
 
 const SUMMARY: &str = "delivery.id, endpoint.name, envelope.delivery_id, envelope.event_type, delivery.order_key, \
      delivery.state, delivery.attempts, delivery.received, delivery.due \
-     FROM delivery JOIN envelope USING (id) JOIN endpoint ON endpoint.id = delivery.endpoint";
+     FROM delivery LEFT JOIN envelope USING (id) JOIN endpoint ON endpoint.id = delivery.endpoint";
 
-pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result<Vec<Summary>> {
-    let now = now(connection)?;
+pub(super) fn list(
+    connection: &Connection,
+    wall: SystemTime,
+    filter: &Filter,
+) -> rusqlite::Result<Vec<Summary>> {
+    let now = now(connection, wall)?;
     let (condition, values) = condition(filter, now);
     let mut find = connection
         .prepare_cached(&format!("SELECT {SUMMARY} WHERE {condition} ORDER BY delivery.id LIMIT ?"))?;
@@ -75,10 +79,11 @@ pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result
 /// The numbers alone of those in one of these states.
 pub(super) fn ids(
     connection: &Connection,
+    wall: SystemTime,
     filter: &Filter,
     states: &[State],
 ) -> rusqlite::Result<Vec<RecordId>> {
-    let (condition, values) = condition(filter, now(connection)?);
+    let (condition, values) = condition(filter, now(connection, wall)?);
     let states: Vec<String> = states.iter().map(|&state| state_number(state).to_string()).collect();
     let mut find = connection.prepare_cached(&format!(
         "SELECT delivery.id FROM delivery WHERE {condition} AND delivery.state IN ({}) ORDER BY delivery.id LIMIT ?",
@@ -90,10 +95,11 @@ pub(super) fn ids(
 
 pub(super) fn show(
     connection: &Connection,
+    wall: SystemTime,
     id: RecordId,
     with_record: bool,
 ) -> rusqlite::Result<Option<(Summary, Option<Record>)>> {
-    let now = now(connection)?;
+    let now = now(connection, wall)?;
     let mut find = connection.prepare_cached(&format!("SELECT {SUMMARY} WHERE delivery.id = ?1"))?;
     let found = find.query_row([id.0], |row| summary(connection, row, now)).optional()?;
     let Some(summary) = found else { return Ok(None) };
@@ -105,8 +111,12 @@ pub(super) fn show(
          WHERE delivery.id = ?1",
         rows::RECORD
     ))?;
-    let record = find.query_row([id.0], rows::record)?;
-    Ok(Some((summary, Some(record))))
+    match find.query_row([id.0], rows::record) {
+        Ok(record) => Ok(Some((summary, Some(record)))),
+        // Its history says what is wrong with it, once a lease has come upon it.
+        Err(error) if is_damage(&error) => Ok(Some((summary, None))),
+        Err(error) => Err(error),
+    }
 }
 
 fn summary(connection: &Connection, row: &Row<'_>, now: Millis) -> rusqlite::Result<Summary> {
@@ -116,10 +126,10 @@ fn summary(connection: &Connection, row: &Row<'_>, now: Millis) -> rusqlite::Res
     let waits = due.filter(|&due| state == State::Pending && due > now && due < BLOCKED);
     Ok(Summary {
         id: RecordId(id),
-        endpoint: row.get::<_, String>(1)?.into(),
-        delivery_id: rows::text(row, 2)?,
-        event_type: rows::text(row, 3)?,
-        order_key: rows::text(row, 4)?,
+        endpoint: rows::readable(row, 1)?.unwrap_or_default(),
+        delivery_id: rows::readable(row, 2)?,
+        event_type: rows::readable(row, 3)?,
+        order_key: rows::readable(row, 4)?,
         state,
         attempts: rows::count(row, 6)?,
         age: since(now, row.get(7)?),
@@ -135,7 +145,7 @@ fn history(connection: &Connection, id: i64, now: Millis) -> rusqlite::Result<Ve
         Ok(FailedAttempt {
             attempt: rows::count(row, 0)?,
             ago: since(now, row.get(1)?),
-            reason: row.get::<_, String>(2)?.into(),
+            reason: rows::readable(row, 2)?.unwrap_or_default(),
         })
     })?;
     failed.collect()

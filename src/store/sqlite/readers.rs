@@ -1,7 +1,6 @@
 //! Connections that only read, apart from the writer's.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -11,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     fault::{Stage, meaning},
+    place::Place,
     schema,
 };
 use crate::{defaults, store::StoreError};
@@ -20,15 +20,15 @@ const STEPS: i32 = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Readers {
-    path: PathBuf,
+    place: Place,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Arc<Self> {
+    pub(super) fn new(place: Place) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(defaults::SQLITE_READERS));
-        Arc::new(Self { path, idle: Mutex::default(), permits })
+        Arc::new(Self { place, idle: Mutex::default(), permits })
     }
 
     /// Runs `query` on a thread for blocking work, in one snapshot of the database.
@@ -54,7 +54,7 @@ impl Readers {
 
     fn run<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = idle.map_or_else(|| schema::reader(&self.path), Ok)?;
+        let mut connection = idle.map_or_else(|| schema::reader(&self.place), Ok)?;
         let deadline = Instant::now() + defaults::SQLITE_READ;
         connection.progress_handler(STEPS, Some(move || Instant::now() > deadline))?;
         let snapshot = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;

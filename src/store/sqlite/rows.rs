@@ -1,6 +1,6 @@
 //! Rows as the crate's own types.
 
-use rusqlite::Row;
+use rusqlite::{Row, types::ValueRef};
 
 use crate::{
     delivery::Fingerprint,
@@ -29,6 +29,14 @@ pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
 /// A text that may be missing.
 pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Box<str>>> {
     Ok(row.get::<_, Option<String>>(column)?.map(Into::into))
+}
+
+/// The same, whatever is in it: for operators, who must see a damaged row too.
+pub(super) fn readable(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Box<str>>> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Text(bytes) => Some(String::from_utf8_lossy(bytes).into()),
+        _ => None,
+    })
 }
 
 pub(super) fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u32> {

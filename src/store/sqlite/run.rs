@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use rusqlite::{OptionalExtension, params};
 
 use super::{
+    fault::is_damage,
     request::{Lease, RunChange},
     rows::{self, state_number},
     time::{BLOCKED, after, since},
@@ -21,6 +22,10 @@ const RUNNING: i64 = state_number(State::Running);
 /// Retries and ended leases that are marked as due at once: an upper bound on what one lease has to write.
 const MARKED: i64 = 1000;
 
+/// A lease takes no further delivery once it holds so many bytes of blocks: every put waits while the writer reads them, and a
+/// worker holds them all in memory. So a lease reads no more than a transaction of puts writes.
+const LEASED_BYTES: usize = defaults::SQLITE_BATCH_BYTES;
+
 pub(super) fn lease(transaction: &mut Transaction<'_>, request: &Lease) -> rusqlite::Result<LeaseBatch> {
     let mut endpoints = BTreeSet::new();
     for name in &request.endpoints {
@@ -32,10 +37,28 @@ pub(super) fn lease(transaction: &mut Transaction<'_>, request: &Lease) -> rusql
         find_due(transaction, endpoint, request.limit.saturating_add(1), &mut due)?;
     }
     due.sort_unstable();
-    let more = due.len() > request.limit;
+    let mut more = due.len() > request.limit;
     due.truncate(request.limit);
-    let deliveries =
-        due.into_iter().map(|id| take(transaction, id, request.lease)).collect::<rusqlite::Result<_>>()?;
+    let mut deliveries = Vec::with_capacity(due.len());
+    let mut bytes = 0_usize;
+    for id in due {
+        if bytes >= LEASED_BYTES {
+            more = true;
+            break;
+        }
+        match take(transaction, id, request.lease) {
+            Ok(leased) => {
+                bytes = bytes.saturating_add(leased.record.block.len());
+                deliveries.push(leased);
+            }
+            Err(error) if is_damage(&error) => {
+                set_aside(transaction, id, &error)?;
+                // There may be others behind it, or one of its order key.
+                more = true;
+            }
+            Err(error) => return Err(error),
+        }
+    }
     let next_due = if more { Some(Duration::ZERO) } else { next_due(transaction, &endpoints)? };
     Ok(LeaseBatch { deliveries, next_due })
 }
@@ -87,6 +110,25 @@ fn take(transaction: &Transaction<'_>, id: i64, lease: Duration) -> rusqlite::Re
         .query_row([id], rows::record)?;
     let token = RunToken { record: RecordId(id), fence };
     Ok(Leased { token, attempt, taken_over, age: since(transaction.now, received), record })
+}
+
+/// Gives a delivery up that cannot be read, so that it does not stand in the way of all others for ever.
+fn set_aside(transaction: &Transaction<'_>, id: i64, error: &rusqlite::Error) -> rusqlite::Result<()> {
+    tracing::error!(delivery = id, %error, "a damaged delivery is set aside as a dead letter");
+    let attempts: i64 = transaction
+        .connection
+        .prepare_cached("SELECT min(max(attempts, 0), ?2) FROM delivery WHERE id = ?1")?
+        .query_row(params![id, u32::MAX], |row| row.get(0))?;
+    write_failure(transaction, id, attempts, &format!("what is stored of it is damaged: {error}"))?;
+    set(transaction, id, State::DeadLetter, None, attempts)?;
+    // As `advance` does: it was the one of its order key that is not blocked. The key may be what is damaged, so it stays in SQLite.
+    transaction.run(
+        "UPDATE delivery SET due = 0 WHERE id = (SELECT min(next.id) FROM delivery JOIN delivery AS next \
+         ON next.endpoint = delivery.endpoint AND next.order_key = delivery.order_key \
+         WHERE delivery.id = ?1 AND next.due = ?2)",
+        params![id, BLOCKED],
+    )?;
+    Ok(())
 }
 
 fn next_due(transaction: &Transaction<'_>, endpoints: &BTreeSet<i64>) -> rusqlite::Result<Option<Duration>> {

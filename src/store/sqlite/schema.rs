@@ -2,13 +2,16 @@
 
 use std::{path::Path, thread, time::Instant};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
 
-use super::error::OpenError;
-use crate::defaults;
+use super::{error::OpenError, place::Place};
+use crate::{
+    clock::{SharedClock, SystemClock},
+    defaults,
+};
 
 /// Each brings the schema up by one version.
-const MIGRATIONS: [&str; 1] = [include_str!("schema_1.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 
 /// The newest version that this release knows.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
@@ -32,11 +35,17 @@ pub(super) struct Options {
     /// Bytes of the log from which on it is copied.
     pub(super) log: u64,
     pub(super) synchronous: &'static str,
+    pub(super) clock: SharedClock,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { largest_file: None, log: defaults::SQLITE_LOG, synchronous: "FULL" }
+        Self {
+            largest_file: None,
+            log: defaults::SQLITE_LOG,
+            synchronous: "FULL",
+            clock: SystemClock::shared(),
+        }
     }
 }
 
@@ -52,14 +61,16 @@ pub(super) fn set_up(path: &Path, options: &Options) -> Result<Connection, OpenE
 }
 
 /// The same for a database that was set up before: a file that is gone is not made anew.
-pub(super) fn reopen(path: &Path, options: &Options) -> Result<Connection, OpenError> {
-    let connection = connect_again(path, options)?;
-    migrate(&connection, path)?;
+pub(super) fn reopen(place: &Place, options: &Options) -> Result<Connection, OpenError> {
+    let connection = connect_again(place, options)?;
+    migrate(&connection, place.path())?;
     Ok(connection)
 }
 
 /// Another connection beside the writer's.
-pub(super) fn connect_again(path: &Path, options: &Options) -> Result<Connection, OpenError> {
+pub(super) fn connect_again(place: &Place, options: &Options) -> Result<Connection, OpenError> {
+    place.check()?;
+    let path = place.path();
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check_owner(&connection, path)?;
     write_ahead(&connection, path)?;
@@ -68,8 +79,12 @@ pub(super) fn connect_again(path: &Path, options: &Options) -> Result<Connection
 }
 
 /// A connection that only reads.
-pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+pub(super) fn reader(place: &Place) -> rusqlite::Result<Connection> {
+    place.check().map_err(|replaced| {
+        let code = ffi::Error::new(ffi::SQLITE_CANTOPEN);
+        rusqlite::Error::SqliteFailure(code, Some(replaced.to_string()))
+    })?;
+    let connection = Connection::open_with_flags(place.path(), flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
     connection.busy_timeout(defaults::SQLITE_BUSY)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
@@ -150,6 +165,9 @@ fn require(
 fn configure(connection: &Connection, path: &Path, options: &Options) -> Result<(), OpenError> {
     let failed = |source| set_up_failed(path, source);
     connection.pragma_update(None, "synchronous", options.synchronous).map_err(failed)?;
+    // On macOS fsync alone leaves what it syncs in the disk's own cache. Elsewhere these mean nothing.
+    connection.pragma_update(None, "fullfsync", true).map_err(failed)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true).map_err(failed)?;
     // The checkpointer does it, off the writer's path.
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
     connection.pragma_update(None, "cache_size", -defaults::SQLITE_CACHE_KIB).map_err(failed)?;
@@ -168,6 +186,10 @@ fn check_settings(connection: &Connection, path: &Path, options: &Options) -> Re
     if options.synchronous == "FULL" {
         let synchronous = read("synchronous")?;
         require("synchronous", synchronous == FULL, || synchronous.to_string(), "2 (FULL)")?;
+    }
+    for setting in ["fullfsync", "checkpoint_fullfsync"] {
+        let value = read(setting)?;
+        require(setting, value == 1, || value.to_string(), "1 (ON)")?;
     }
     let busy = read("busy_timeout")?;
     require("busy_timeout", busy > 0, || busy.to_string(), "greater than 0")?;
@@ -206,7 +228,25 @@ fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     // A process that was killed, or whose sync failed, may have left a transaction in the log that never reached the disk,
     // and that SQLite now takes for committed. A write has all of the log synced, before anybody is told of what is in it.
     transaction.execute("UPDATE counters SET opened = opened + 1 WHERE one = 1", []).map_err(failed)?;
-    transaction.commit().map_err(failed)
+    transaction.commit().map_err(failed)?;
+    copy_log(connection).map_err(failed)
+}
+
+/// Copies the log into the database and syncs that.
+///
+/// After a sync has failed, the system may take what it could not write for written: a later sync of the log then
+/// succeeds and writes nothing. Copied pages are written and synced anew.
+fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
+    match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        // Another process uses it just now.
+        Err(error) if is_busy(&error) => Ok(()),
+        // A full disk is told to whoever stores; what is there can still be processed and purged.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+            tracing::warn!(%error, "the SQLite store could not copy its log");
+            Ok(())
+        }
+        copied => copied,
+    }
 }
 
 #[cfg(test)]
@@ -235,6 +275,15 @@ mod tests {
             "{error}"
         );
         connection.pragma_update(None, "synchronous", "FULL").expect("sets");
+        for setting in ["fullfsync", "checkpoint_fullfsync"] {
+            let error =
+                check_settings(&connection, Path::new("x"), &Options::default()).expect_err("is refused");
+            assert!(
+                matches!(&error, OpenError::Setting { setting: found, .. } if *found == setting),
+                "{error}"
+            );
+            connection.pragma_update(None, setting, true).expect("sets");
+        }
         check_settings(&connection, Path::new("x"), &Options::default()).expect("is accepted");
     }
 }

@@ -5,14 +5,16 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
     checkpoint::Checkpointer,
     error::OpenError,
+    place::Place,
     query,
     readers::Readers,
     request::{AdminChange, Claim, ClaimChange, Job, Lease, Reply, Request, RunChange},
@@ -20,6 +22,7 @@ use super::{
     writer::{Shared, Writer},
 };
 use crate::{
+    clock::SharedClock,
     defaults,
     delivery::Fingerprint,
     store::{
@@ -37,6 +40,7 @@ struct Open {
     path: PathBuf,
     shared: Arc<Shared>,
     readers: Arc<Readers>,
+    clock: SharedClock,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -80,6 +84,13 @@ impl SqliteBuilder {
         self
     }
 
+    /// Replaces the machine's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: SharedClock) -> Self {
+        self.options.clock = clock;
+        self
+    }
+
     /// Breaks the promise that what was acknowledged survives a power loss: the proof that the promise is kept needs to
     /// see it broken.
     #[doc(hidden)]
@@ -98,12 +109,14 @@ impl SqliteBuilder {
     pub fn open(self) -> Result<SqliteStore, OpenError> {
         let Self { path, options } = self;
         let connection = schema::set_up(&path, &options)?;
+        let place = Place::of(&path)?;
+        let clock = Arc::clone(&options.clock);
         let shared = Arc::new(Shared::default());
-        let checkpointer = Checkpointer::start(path.clone(), options.clone()).map_err(OpenError::Thread)?;
-        let writer = Writer::new(path.clone(), options, connection, Arc::clone(&shared), checkpointer);
+        let checkpointer = Checkpointer::start(place.clone(), options.clone()).map_err(OpenError::Thread)?;
+        let writer = Writer::new(place.clone(), options, connection, Arc::clone(&shared), checkpointer);
         let thread = thread::Builder::new().name("inbox-writer".into()).spawn(move || writer.work());
         let writer = Some(thread.map_err(OpenError::Thread)?);
-        Ok(SqliteStore(Arc::new(Open { readers: Readers::new(path.clone()), path, shared, writer })))
+        Ok(SqliteStore(Arc::new(Open { readers: Readers::new(place), path, shared, clock, writer })))
     }
 }
 
@@ -138,6 +151,14 @@ impl SqliteStore {
         }
     }
 
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection, SystemTime) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let wall = self.0.clock.wall();
+        self.0.readers.read(move |connection| query(connection, wall)).await
+    }
+
     async fn change_run(&self, token: RunToken, change: RunChange) -> Result<Settled, StoreError> {
         self.ask(|reply| Request::Run(Job::new((token, change), reply))).await
     }
@@ -163,7 +184,7 @@ impl SqliteStore {
         while left > 0 {
             page.limit = Some(left.min(defaults::SQLITE_ADMIN_BATCH));
             let meant = page.clone();
-            let ids = self.0.readers.read(move |connection| query::ids(connection, &meant, states)).await?;
+            let ids = self.read(move |connection, wall| query::ids(connection, wall, &meant, states)).await?;
             let Some(&last) = ids.last() else { break };
             page.after = Some(last);
             let done = self.change(change, ids).await?;
@@ -204,12 +225,12 @@ impl InboxStore for SqliteStore {
 
 impl InboxAdmin for SqliteStore {
     fn counts<'a>(&'a self) -> StoreFuture<'a, Vec<Count>> {
-        StoreFuture::wait(self.0.readers.read(query::counts))
+        StoreFuture::wait(self.read(query::counts))
     }
 
     fn list<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, Vec<Summary>> {
         let filter = filter.clone();
-        StoreFuture::wait(self.0.readers.read(move |connection| query::list(connection, &filter)))
+        StoreFuture::wait(self.read(move |connection, wall| query::list(connection, wall, &filter)))
     }
 
     fn show<'a>(
@@ -217,7 +238,7 @@ impl InboxAdmin for SqliteStore {
         id: RecordId,
         with_record: bool,
     ) -> StoreFuture<'a, Option<(Summary, Option<Record>)>> {
-        StoreFuture::wait(self.0.readers.read(move |connection| query::show(connection, id, with_record)))
+        StoreFuture::wait(self.read(move |connection, wall| query::show(connection, wall, id, with_record)))
     }
 
     fn requeue<'a>(&'a self, filter: &'a Filter) -> StoreFuture<'a, u64> {

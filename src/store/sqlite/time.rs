@@ -1,6 +1,8 @@
 //! The store's clock: the time of day, less its jumps.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+
+use crate::clock::Moment;
 
 /// Milliseconds on the store's clock.
 pub(super) type Millis = i64;
@@ -20,9 +22,12 @@ const JUMP: Millis = 1000;
 /// A lease or delay must survive a restart, so it is written down as a time of day; and a time of day may jump. So the
 /// database also holds what must be added to the time of day. A process that sees the time of day jump against the
 /// monotonic clock changes that by as much, and every process reads it in every transaction.
+///
+/// The latest time that was written down bounds it from below: a machine that starts with its clock far behind, before it has
+/// heard from a time server, goes on from there instead of from the past, in which every lease and delay would be frozen.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
-    last: Option<(Millis, Instant)>,
+    last: Option<(Millis, Moment)>,
 }
 
 /// What the time is.
@@ -34,19 +39,28 @@ pub(super) struct Reading {
 }
 
 impl Timeline {
-    pub(super) fn read(&mut self, wall: SystemTime, monotonic: Instant, offset: Millis) -> Reading {
+    /// `latest` is what any process last wrote down as its time.
+    pub(super) fn read(
+        &mut self,
+        wall: SystemTime,
+        monotonic: Moment,
+        offset: Millis,
+        latest: Millis,
+    ) -> Reading {
         let by_wall = store_time(wall, offset);
-        let reading = match self.last {
-            None => Reading { now: by_wall, corrected: None },
+        let (least, expected) = match self.last {
+            // How long nobody had the file open is not known, so however much it was is no jump.
+            None => (latest, by_wall.max(latest)),
             Some((last, at)) => {
-                let expected = last.saturating_add(millis(monotonic.saturating_duration_since(at)));
-                let jump = by_wall.saturating_sub(expected);
-                if jump.unsigned_abs() > JUMP.unsigned_abs() {
-                    Reading { now: expected, corrected: Some(offset.saturating_sub(jump)) }
-                } else {
-                    Reading { now: by_wall.max(last), corrected: None }
-                }
+                let passed = millis(monotonic.since(at));
+                (last.max(latest), last.saturating_add(passed).max(latest))
             }
+        };
+        let jump = by_wall.saturating_sub(expected);
+        let reading = if jump.unsigned_abs() > JUMP.unsigned_abs() {
+            Reading { now: expected, corrected: Some(offset.saturating_sub(jump)) }
+        } else {
+            Reading { now: by_wall.max(least), corrected: None }
         };
         self.last = Some((reading.now, monotonic));
         reading
@@ -84,6 +98,8 @@ mod tests {
 
     const START: Duration = Duration::from_secs(1_760_000_000);
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    /// Nothing was written down.
+    const LONG_AGO: Millis = 0;
 
     fn wall(since_start: Duration) -> SystemTime {
         SystemTime::UNIX_EPOCH + START + since_start
@@ -91,9 +107,10 @@ mod tests {
 
     #[test]
     fn the_clock_follows_the_time_of_day() {
-        let (mut timeline, start) = (Timeline::default(), Instant::now());
-        let first = timeline.read(wall(Duration::ZERO), start, 0);
-        let second = timeline.read(wall(Duration::from_secs(5)), start + Duration::from_secs(5), 0);
+        let (mut timeline, start) = (Timeline::default(), Moment::default());
+        let first = timeline.read(wall(Duration::ZERO), start, 0, LONG_AGO);
+        let second =
+            timeline.read(wall(Duration::from_secs(5)), start.after(Duration::from_secs(5)), 0, LONG_AGO);
         assert_eq!(second.now - first.now, 5000);
         assert_eq!(second.corrected, None);
     }
@@ -104,33 +121,72 @@ mod tests {
             (wall(10 * YEAR + Duration::from_secs(1)), -millis(10 * YEAR)),
             (wall(Duration::from_secs(1)) - 10 * YEAR, millis(10 * YEAR)),
         ] {
-            let (mut timeline, start) = (Timeline::default(), Instant::now());
-            let first = timeline.read(wall(Duration::ZERO), start, 0);
-            let second = timeline.read(jumped, start + Duration::from_secs(1), 0);
+            let (mut timeline, start) = (Timeline::default(), Moment::default());
+            let first = timeline.read(wall(Duration::ZERO), start, 0, LONG_AGO);
+            let second = timeline.read(jumped, start.after(Duration::from_secs(1)), 0, LONG_AGO);
             assert_eq!(second.now - first.now, 1000, "one second has passed, whatever the time of day says");
             assert_eq!(second.corrected, Some(offset));
 
-            let third =
-                timeline.read(jumped + Duration::from_secs(1), start + Duration::from_secs(2), offset);
+            let third = timeline.read(
+                jumped + Duration::from_secs(1),
+                start.after(Duration::from_secs(2)),
+                offset,
+                LONG_AGO,
+            );
             assert_eq!((third.now - first.now, third.corrected), (2000, None), "and that is the end of it");
         }
     }
 
     #[test]
     fn a_jump_that_another_process_has_written_down_is_not_taken_out_twice() {
-        let (mut timeline, start) = (Timeline::default(), Instant::now());
-        let first = timeline.read(wall(Duration::ZERO), start, 0);
+        let (mut timeline, start) = (Timeline::default(), Moment::default());
+        let first = timeline.read(wall(Duration::ZERO), start, 0, LONG_AGO);
         let jumped = wall(YEAR + Duration::from_secs(1));
-        let second = timeline.read(jumped, start + Duration::from_secs(1), -millis(YEAR));
+        let second = timeline.read(jumped, start.after(Duration::from_secs(1)), -millis(YEAR), LONG_AGO);
         assert_eq!((second.now - first.now, second.corrected), (1000, None));
     }
 
     #[test]
     fn time_never_goes_back() {
-        let (mut timeline, start) = (Timeline::default(), Instant::now());
-        let first = timeline.read(wall(Duration::from_millis(500)), start, 0);
-        let second = timeline.read(wall(Duration::ZERO), start, 0);
+        let (mut timeline, start) = (Timeline::default(), Moment::default());
+        let first = timeline.read(wall(Duration::from_millis(500)), start, 0, LONG_AGO);
+        let second = timeline.read(wall(Duration::ZERO), start, 0, LONG_AGO);
         assert_eq!(second.now, first.now);
+    }
+
+    #[test]
+    fn a_clock_that_starts_behind_goes_on_from_the_latest_time_and_its_correction_is_taken_out() {
+        let (mut timeline, start) = (Timeline::default(), Moment::default());
+        let latest = store_time(wall(YEAR), 0);
+        let boot = SystemTime::UNIX_EPOCH;
+        let first = timeline.read(boot, start, 0, latest);
+        assert_eq!(first, Reading { now: latest, corrected: Some(latest) });
+
+        let later = start.after(Duration::from_secs(3));
+        let second = timeline.read(boot + Duration::from_secs(3), later, latest, latest);
+        assert_eq!(second, Reading { now: latest + 3000, corrected: None });
+
+        // The time server is heard, a minute after the latest time by its account.
+        let right = wall(YEAR + Duration::from_secs(63));
+        let third = timeline.read(right, later, latest, latest + 3000);
+        assert_eq!(third, Reading { now: latest + 3000, corrected: Some(-60_000) });
+    }
+
+    #[test]
+    fn a_first_reading_that_is_a_little_behind_another_process_is_no_jump() {
+        let latest = store_time(wall(Duration::from_millis(500)), 0);
+        let reading = Timeline::default().read(wall(Duration::ZERO), Moment::default(), 0, latest);
+        assert_eq!(reading, Reading { now: latest, corrected: None });
+    }
+
+    #[test]
+    fn processes_that_disagree_go_by_the_later_and_do_not_correct_each_other_for_ever() {
+        let (mut one, mut other, start) = (Timeline::default(), Timeline::default(), Moment::default());
+        one.read(wall(Duration::ZERO), start, 0, LONG_AGO);
+        // A year ahead: the process that starts now cannot tell, and writes it down before the other looks.
+        let ahead = other.read(wall(YEAR), start, 0, LONG_AGO);
+        let told = one.read(wall(YEAR), start, 0, ahead.now);
+        assert_eq!(told, Reading { now: ahead.now, corrected: None });
     }
 
     #[test]

@@ -1,13 +1,11 @@
 //! What every operation of one transaction shares.
 
-use std::{
-    collections::HashMap,
-    time::{Instant, SystemTime},
-};
+use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::time::{Millis, Timeline};
+use crate::clock::Clock;
 
 /// One transaction of the writer.
 pub(super) struct Transaction<'c> {
@@ -18,6 +16,7 @@ pub(super) struct Transaction<'c> {
     endpoints: HashMap<Box<str>, i64>,
     counters: Counters,
     found: Counters,
+    changes: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,17 +24,28 @@ struct Counters {
     delivery: i64,
     claim: i64,
     clock: Millis,
+    /// The latest time.
+    latest: Millis,
 }
 
 impl<'c> Transaction<'c> {
     /// Begins by reading the time; the connection's transaction is open already.
-    pub(super) fn begin(connection: &'c Connection, timeline: &mut Timeline) -> rusqlite::Result<Self> {
+    pub(super) fn begin(
+        connection: &'c Connection,
+        timeline: &mut Timeline,
+        clock: &dyn Clock,
+    ) -> rusqlite::Result<Self> {
         let mut read =
-            connection.prepare_cached("SELECT delivery, claim, clock FROM counters WHERE one = 1")?;
+            connection.prepare_cached("SELECT delivery, claim, clock, latest FROM counters WHERE one = 1")?;
         let found = read.query_row([], |row| {
-            Ok(Counters { delivery: row.get(0)?, claim: row.get(1)?, clock: row.get(2)? })
+            Ok(Counters {
+                delivery: row.get(0)?,
+                claim: row.get(1)?,
+                clock: row.get(2)?,
+                latest: row.get(3)?,
+            })
         })?;
-        let reading = timeline.read(SystemTime::now(), Instant::now(), found.clock);
+        let reading = timeline.read(clock.wall(), clock.monotonic(), found.clock, found.latest);
         let mut counters = found;
         if let Some(clock) = reading.corrected {
             tracing::warn!(jump_ms = found.clock.saturating_sub(clock), "the time of day has jumped");
@@ -48,16 +58,19 @@ impl<'c> Transaction<'c> {
             endpoints: HashMap::new(),
             counters,
             found,
+            changes: connection.total_changes(),
         })
     }
 
     /// Writes down what has been given out.
     pub(super) fn finish(&mut self) -> rusqlite::Result<()> {
-        if self.counters != self.found {
-            let Counters { delivery, claim, clock } = self.counters;
+        // A transaction that changes nothing stays without a write of its own.
+        if self.counters != self.found || self.connection.total_changes() != self.changes {
+            self.counters.latest = self.counters.latest.max(self.now);
+            let Counters { delivery, claim, clock, latest } = self.counters;
             self.run(
-                "UPDATE counters SET delivery = ?1, claim = ?2, clock = ?3 WHERE one = 1",
-                (delivery, claim, clock),
+                "UPDATE counters SET delivery = ?1, claim = ?2, clock = ?3, latest = ?4 WHERE one = 1",
+                (delivery, claim, clock, latest),
             )?;
             self.found = self.counters;
         }

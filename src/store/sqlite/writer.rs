@@ -1,12 +1,9 @@
 //! The one thread that writes. All that waits while a transaction is committed goes into the next one, so that
 //! concurrent callers share its sync.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use rusqlite::{Connection, wal::CheckpointMode};
@@ -18,6 +15,7 @@ use super::{
     claim,
     fault::{Stage, is_of_one, meaning, spoils_connection},
     line::Line,
+    place::Place,
     put,
     request::Request,
     run,
@@ -25,7 +23,7 @@ use super::{
     time::Timeline,
     transaction::Transaction,
 };
-use crate::store::StoreError;
+use crate::{clock::Clock, store::StoreError};
 
 /// Bytes of a page, as SQLite makes them.
 const PAGE: u64 = 4096;
@@ -45,7 +43,7 @@ pub(super) struct Shared {
 }
 
 pub(super) struct Writer {
-    path: PathBuf,
+    place: Place,
     options: Options,
     /// Missing after a fault that may have spoilt it.
     connection: Option<Connection>,
@@ -66,14 +64,14 @@ impl Drop for Abandon {
 
 impl Writer {
     pub(super) fn new(
-        path: PathBuf,
+        place: Place,
         options: Options,
         connection: Connection,
         shared: Arc<Shared>,
         checkpointer: Checkpointer,
     ) -> Self {
         Self {
-            path,
+            place,
             options,
             connection: Some(connection),
             timeline: Timeline::default(),
@@ -119,16 +117,21 @@ impl Writer {
     fn commit(&mut self, batch: &mut [Request]) -> Result<(), Fault> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => schema::reopen(&self.path, &self.options).map_err(|error| Fault {
+            None => schema::reopen(&self.place, &self.options).map_err(|error| Fault {
                 meaning: StoreError::Unavailable { reason: error.to_string() },
                 is_of_one: false,
             })?,
         };
         let before = connection.total_changes();
-        match attempt(&connection, &mut self.timeline, batch) {
+        match attempt(&connection, &mut self.timeline, &*self.options.clock, batch) {
             Ok(became_due) => {
                 if connection.total_changes() != before {
                     self.shared.commits.fetch_add(1, Ordering::Relaxed);
+                }
+                // What was committed to a file that is no longer there is as good as lost, though it may be put back.
+                if let Err(replaced) = self.place.check() {
+                    let meaning = StoreError::Uncertain { reason: replaced.to_string() };
+                    return Err(Fault { meaning, is_of_one: false });
                 }
                 if became_due {
                     self.shared.due.notify_waiters();
@@ -181,11 +184,12 @@ struct Fault {
 fn attempt(
     connection: &Connection,
     timeline: &mut Timeline,
+    clock: &dyn Clock,
     batch: &mut [Request],
 ) -> Result<bool, (rusqlite::Error, Stage)> {
     let before = |error| (error, Stage::Before);
     execute(connection, "BEGIN IMMEDIATE").map_err(before)?;
-    let mut transaction = Transaction::begin(connection, timeline).map_err(before)?;
+    let mut transaction = Transaction::begin(connection, timeline, clock).map_err(before)?;
     run_all(&mut transaction, batch).map_err(before)?;
     transaction.finish().map_err(before)?;
     execute(connection, "COMMIT").map_err(|error| (error, Stage::Commit))?;

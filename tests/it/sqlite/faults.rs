@@ -97,3 +97,50 @@ async fn one_that_fails_does_not_spoil_it_for_the_others() {
         }
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_committed_to_a_file_that_was_moved_is_uncertain_until_it_is_put_back() {
+    let scratch = Scratch::new();
+    let (path, away) = (scratch.file("inbox.db"), scratch.file("away.db"));
+    let store = SqliteStore::open(&path).expect("opens");
+    assert_eq!(store.put(record(1)).await, Ok(Put::Stored));
+
+    std::fs::rename(&path, &away).expect("moves");
+    let error = store.put(record(2)).await.expect_err("a restart would not find it");
+    assert!(matches!(error, StoreError::Uncertain { .. }), "{error}");
+    for _ in 0..2 {
+        let error = store.put(record(2)).await.expect_err("is refused");
+        assert!(
+            matches!(&error, StoreError::Unavailable { reason } if reason.contains("moved, removed or replaced")),
+            "{error}"
+        );
+    }
+    assert!(!path.exists(), "no file is made anew");
+
+    std::fs::rename(&away, &path).expect("moves back");
+    assert_eq!(store.put(record(2)).await, Ok(Put::Duplicate), "the one of unknown outcome had been kept");
+    assert_eq!(store.put(record(1)).await, Ok(Put::Duplicate));
+    assert_eq!(store.put(record(3)).await, Ok(Put::Stored));
+    assert_eq!(store.list(&Filter::default()).await.expect("lists").len(), 3);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_was_put_in_the_place_of_an_open_one_is_left_alone() {
+    let scratch = Scratch::new();
+    let (path, backup) = (scratch.file("inbox.db"), scratch.file("backup.db"));
+    drop(SqliteStore::open(&backup).expect("opens"));
+    let before = std::fs::read(&backup).expect("reads");
+    let store = SqliteStore::open(&path).expect("opens");
+    assert_eq!(store.put(record(1)).await, Ok(Put::Stored));
+
+    std::fs::rename(&backup, &path).expect("replaces");
+    let error = store.put(record(2)).await.expect_err("a restart would not find it");
+    assert!(matches!(error, StoreError::Uncertain { .. }), "{error}");
+    let error = store.put(record(2)).await.expect_err("is refused");
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+    assert!(store.counts().await.is_err(), "nor is it read");
+    drop(store);
+    assert!(std::fs::read(&path).expect("reads") == before, "nothing was written to it");
+}

@@ -3,8 +3,10 @@
 mod commits;
 mod conformance;
 mod faults;
+mod leases;
 mod matrix;
 mod opening;
+mod time;
 
 use bytes::Bytes;
 use tower_webhook::{

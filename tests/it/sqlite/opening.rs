@@ -25,12 +25,61 @@ fn a_newer_schema_is_refused_and_left_alone() {
     drop(SqliteStore::open(&path).expect("opens"));
     Connection::open(&path).expect("opens").pragma_update(None, "user_version", 7).expect("sets");
     let error = SqliteStore::open(&path).expect_err("was made by a newer release");
-    assert!(matches!(error, OpenError::NewerSchema { found: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerSchema { found: 7, known: 2, .. }), "{error}");
     let version: i64 = Connection::open(&path)
         .expect("opens")
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .expect("reads");
     assert_eq!(version, 7);
+}
+
+#[test]
+fn a_file_of_the_first_schema_is_brought_up_to_date() {
+    let scratch = Scratch::new();
+    let path = scratch.file("inbox.db");
+    let connection = Connection::open(&path).expect("opens");
+    connection
+        .execute_batch(include_str!("../../../src/store/sqlite/schema_1.sql"))
+        .expect("makes the tables");
+    connection
+        .execute_batch(
+            "PRAGMA application_id = 0x7477686b; PRAGMA user_version = 1; \
+             INSERT INTO delivery (id, endpoint, state, received, attempts, fence) VALUES (1, 1, 2, 1234, 1, 1)",
+        )
+        .expect("fills them");
+    drop(SqliteStore::open(&path).expect("opens"));
+    let latest: i64 =
+        connection.query_row("SELECT latest FROM counters", [], |row| row.get(0)).expect("reads");
+    assert_eq!(latest, 1234);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_in_the_log_is_in_the_file_once_it_is_open() {
+    let scratch = Scratch::new();
+    let path = scratch.file("inbox.db");
+    let store = SqliteStore::open(&path).expect("opens");
+    assert_eq!(store.put(record(1)).await, Ok(Put::Stored));
+    // What a kill leaves: the two files, and nobody who closes them.
+    let left = scratch.file("left.db");
+    std::fs::copy(&path, &left).expect("copies");
+    std::fs::copy(scratch.file("inbox.db-wal"), scratch.file("left.db-wal")).expect("copies");
+
+    let opened = SqliteStore::open(&left).expect("opens");
+    assert_eq!(std::fs::metadata(scratch.file("left.db-wal")).expect("is there").len(), 0);
+    let alone = scratch.file("alone.db");
+    std::fs::copy(&left, &alone).expect("copies");
+    assert_eq!(SqliteStore::open(&alone).expect("opens").put(record(1)).await, Ok(Put::Duplicate));
+    drop(opened);
+}
+
+#[test]
+fn a_file_that_others_use_is_opened_all_the_same() {
+    let scratch = Scratch::new();
+    let path = scratch.file("inbox.db");
+    drop(SqliteStore::open(&path).expect("opens"));
+    let other = Connection::open(&path).expect("opens");
+    other.execute_batch("BEGIN; SELECT count(*) FROM delivery").expect("reads");
+    SqliteStore::open(&path).expect("opens beside a reader that keeps the log");
 }
 
 #[test]

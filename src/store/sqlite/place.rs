@@ -1,0 +1,62 @@
+//! Whether the file is still the one that was opened.
+//!
+//! SQLite goes on writing to a file that was moved, removed or replaced, and a restart finds another one, or none.
+
+use std::{
+    io,
+    path::{self, Path, PathBuf},
+    sync::Arc,
+};
+
+use super::error::OpenError;
+
+/// Where the database is, and which file that was. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    path: Arc<Path>,
+    identity: Identity,
+}
+
+/// Device and number.
+#[cfg(unix)]
+type Identity = (u64, u64);
+
+/// An open file can neither be moved nor removed.
+#[cfg(not(unix))]
+type Identity = ();
+
+#[cfg(unix)]
+fn identity(path: &Path) -> io::Result<Identity> {
+    use std::os::unix::fs::MetadataExt;
+
+    let file = std::fs::metadata(path)?;
+    Ok((file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_path: &Path) -> io::Result<Identity> {
+    Ok(())
+}
+
+impl Place {
+    /// Remembers the file that is there now, and where it is even if the process changes its directory.
+    pub(super) fn of(path: &Path) -> Result<Self, OpenError> {
+        let found: io::Result<(PathBuf, Identity)> =
+            path::absolute(path).and_then(|path| identity(&path).map(|identity| (path, identity)));
+        match found {
+            Ok((path, identity)) => Ok(Self { path: path.into(), identity }),
+            Err(_) => Err(OpenError::Replaced { path: path.into() }),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn check(&self) -> Result<(), OpenError> {
+        match identity(&self.path) {
+            Ok(identity) if identity == self.identity => Ok(()),
+            _ => Err(OpenError::Replaced { path: self.path.to_path_buf() }),
+        }
+    }
+}
