@@ -156,7 +156,7 @@ pub(crate) fn sealed_with(block: &[u8]) -> Result<Option<String>, SealError> {
 type Parts<'a> = (String, &'a [u8; NONCE], &'a [u8]);
 
 fn parts(block: &[u8]) -> Result<Option<Parts<'_>>, SealError> {
-    let Some((&version, rest)) = block.split_first() else { return Ok(None) };
+    let (&version, rest) = block.split_first().ok_or(SealError::CutShort)?;
     match version {
         VERSION => {}
         found if found & SEALED != 0 => return Err(SealError::Version { found }),
