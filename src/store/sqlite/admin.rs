@@ -61,12 +61,12 @@ fn purge(transaction: &Transaction<'_>, ids: &[RecordId]) -> rusqlite::Result<u6
     let mut keys = Vec::with_capacity(ids.len());
     let mut purged = 0;
     for id in ids {
-        let settled: Option<(i64, Option<([u8; 32], [u8; 16])>)> = transaction
+        let settled = transaction
             .connection
             .prepare_cached(
                 "SELECT state, key, fingerprint FROM delivery LEFT JOIN envelope USING (id) WHERE id = ?1 AND due IS NULL",
             )?
-            .query_row([id.0], |row| Ok((row.get(0)?, row.get(1).ok().zip(row.get(2).ok()))))
+            .query_row([id.0], |row| Ok((row.get::<_, i64>(0)?, row.get(1).ok().zip(row.get(2).ok()))))
             .optional()?;
         let Some((state, names)) = settled else { continue };
         if let Some((key, fingerprint)) = names {
