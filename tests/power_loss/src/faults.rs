@@ -63,6 +63,8 @@ async fn all(store: &SqliteStore) -> bool {
 async fn restart(path: &Path) -> io::Result<bool> {
     let open = || SqliteStore::open(path).map_err(io::Error::other);
     let store = open()?;
+    // The log is empty when a store has just been opened, and the sync of its header would fail before anything of a transaction is written.
+    let header = store.put(record("header".into(), 100)).await;
     shim::fail_syncs(SQLITE_IOERR_FSYNC);
     let first = store.put(record("x".into(), 100)).await;
     drop(store);
@@ -70,7 +72,8 @@ async fn restart(path: &Path) -> io::Result<bool> {
     shim::fail_syncs(SQLITE_OK);
     let store = open()?;
     let again = store.put(record("x".into(), 100)).await;
-    let well = matches!(first, Err(StoreError::Uncertain { .. }))
+    let well = header.is_ok()
+        && matches!(first, Err(StoreError::Uncertain { .. }))
         && refused
         && again == Ok(Put::Duplicate)
         && shim::unsynced() == 0;
