@@ -209,8 +209,8 @@ pub const SQLITE_LOG: u64 = 64 * 1024 * 1024;
 /// Deliveries that a purge or a requeue by filter changes in one transaction, so that puts do not wait for it.
 pub const SQLITE_ADMIN_BATCH: usize = 500;
 
-/// Connections to Postgres: two for batches, and the rest for leases, claims and operators. A server allows 100 in all
-/// unless told otherwise.
+/// Connections to Postgres: three stay with the store, for its batches and heartbeats, and handlers' transactions may take the
+/// others. A server allows 100 in all unless told otherwise.
 pub const POSTGRES_CONNECTIONS: usize = 8;
 
 /// Setting up a schema, waiting for other processes that do it too.

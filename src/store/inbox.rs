@@ -106,7 +106,7 @@ pub struct LeaseBatch {
     /// What it holds now, in order of receipt.
     pub deliveries: Vec<Leased>,
     /// When the next delivery of its endpoints falls due: a retry's delay ends, or somebody's lease does. Zero where
-    /// more are due than were asked for; `None` where nothing waits for time alone.
+    /// more are due than were asked for or than fit; `None` where nothing waits for time alone.
     pub next_due: Option<Duration>,
 }
 
