@@ -61,7 +61,7 @@ impl Gate<Verified<Fresh>> for GrpcUnaryGate {
     type Pass = ();
 
     fn admit(&self, request: &mut Request<Verified<Fresh>>) -> Result<(), Rejection> {
-        if !is_grpc(request.headers()) {
+        if !request.body().is_grpc(request.headers()) {
             return Ok(());
         }
         unary(request.body().delivery().body()).map_err(|fault| Rejection::GrpcUnsupported { fault })

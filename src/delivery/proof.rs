@@ -9,10 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::Delivery;
-use crate::idempotency::HeldClaim;
+use crate::{grpc, idempotency::HeldClaim};
 
 /// How far a delivery has come.
 pub trait Stage: sealed::Sealed + Send + Unpin + 'static {}
@@ -64,6 +65,8 @@ impl Stage for Final {}
 pub struct Verified<S = Final> {
     delivery: Arc<Delivery>,
     read: bool,
+    /// Whether its sender reads gRPC, where that has been looked at: the header is asked for by every layer.
+    is_grpc: Option<bool>,
     stage: S,
 }
 
@@ -73,8 +76,12 @@ impl<S> Verified<S> {
         &self.delivery
     }
 
+    pub(crate) fn is_grpc(&self, headers: &HeaderMap) -> bool {
+        self.is_grpc.unwrap_or_else(|| grpc::is_grpc(headers))
+    }
+
     pub(crate) fn with_stage<T>(self, stage: T) -> (Verified<T>, S) {
-        (Verified { delivery: self.delivery, read: self.read, stage }, self.stage)
+        (Verified { delivery: self.delivery, read: self.read, is_grpc: self.is_grpc, stage }, self.stage)
     }
 }
 
@@ -86,8 +93,12 @@ impl<S: Stage> Verified<S> {
 }
 
 impl Verified<Fresh> {
-    pub(crate) const fn fresh(delivery: Arc<Delivery>) -> Self {
-        Self { delivery, read: false, stage: Fresh(()) }
+    const fn fresh(delivery: Arc<Delivery>, is_grpc: Option<bool>) -> Self {
+        Self { delivery, read: false, is_grpc, stage: Fresh(()) }
+    }
+
+    pub(crate) const fn received(delivery: Arc<Delivery>, is_grpc: bool) -> Self {
+        Self::fresh(delivery, Some(is_grpc))
     }
 
     /// Takes a delivery for verified although nothing here has verified it, for routes that authenticate
@@ -95,7 +106,7 @@ impl Verified<Fresh> {
     ///
     /// Nothing checks that. On a route that strangers reach, this lets them in.
     pub const fn dangerously_trust(delivery: Arc<Delivery>) -> Self {
-        Self::fresh(delivery)
+        Self::fresh(delivery, None)
     }
 
     pub(crate) fn claimed(self, claim: Option<HeldClaim>) -> Verified<Claimed> {
@@ -105,21 +116,31 @@ impl Verified<Fresh> {
 
 impl Verified<Acknowledged> {
     pub(crate) const fn acknowledged(delivery: Arc<Delivery>) -> Self {
-        Self { delivery, read: false, stage: Acknowledged(()) }
+        Self { delivery, read: false, is_grpc: None, stage: Acknowledged(()) }
     }
 }
 
 /// Once answered, a delivery may be run again; before, a copy of it would be a way around its claim.
 impl Clone for Verified<Acknowledged> {
     fn clone(&self) -> Self {
-        Self { delivery: Arc::clone(&self.delivery), read: self.read, stage: self.stage.clone() }
+        Self {
+            delivery: Arc::clone(&self.delivery),
+            read: self.read,
+            is_grpc: self.is_grpc,
+            stage: self.stage.clone(),
+        }
     }
 }
 
 /// The same for the deliveries that a handler gets.
 impl Clone for Verified<Final> {
     fn clone(&self) -> Self {
-        Self { delivery: Arc::clone(&self.delivery), read: self.read, stage: self.stage.clone() }
+        Self {
+            delivery: Arc::clone(&self.delivery),
+            read: self.read,
+            is_grpc: self.is_grpc,
+            stage: self.stage.clone(),
+        }
     }
 }
 

@@ -122,7 +122,7 @@ where
 }
 
 fn reading(shared: &Shared, request: &Request<Verified<Fresh>>, is_claimed: bool) -> Reading {
-    let to_grpc = grpc::is_grpc(request.headers());
+    let to_grpc = request.body().is_grpc(request.headers());
     let delivery = request.body().delivery();
     let keeps_body = || {
         shared.settings.mode == Mode::Api || delivery.provider().answer_carries_meaning(delivery.event_type())

@@ -6,7 +6,6 @@ use sha2::{Digest, Sha256};
 use super::api_key;
 use crate::{
     delivery::{Delivery, Fingerprint, Fresh, Verified},
-    grpc,
     rejection::Rejection,
     store::ClaimKey,
 };
@@ -32,7 +31,7 @@ impl Subject {
         let fingerprint = delivery.fingerprint();
         let payload =
             deduplicate_payloads.then(|| key_of(b"payload", delivery, &[&Sha256::digest(delivery.body())]));
-        Some(Self { key, fingerprint, payload, grpc: grpc::is_grpc(request.headers()) })
+        Some(Self { key, fingerprint, payload, grpc: request.body().is_grpc(request.headers()) })
     }
 
     /// A request under its `Idempotency-Key`.
@@ -47,7 +46,7 @@ impl Subject {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         let operation =
             ClaimKey::of(&[request.method().as_str().as_bytes(), target.as_bytes(), delivery.body()]);
-        let grpc = grpc::is_grpc(request.headers());
+        let grpc = request.body().is_grpc(request.headers());
         Ok(Self { key, fingerprint: Fingerprint::of(operation.as_bytes()), payload: None, grpc })
     }
 }

@@ -56,6 +56,20 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClaimKey([u8; 32]);
 
+/// A length in as few bytes as it needs, none of which begins another length: seven bits a byte, the lowest first.
+fn leb128(mut length: usize) -> ([u8; 10], usize) {
+    let (mut bytes, mut used) = ([0; 10], 0);
+    loop {
+        let low = (length & 0x7f) as u8;
+        length >>= 7;
+        bytes[used] = if length == 0 { low } else { low | 0x80 };
+        used += 1;
+        if length == 0 {
+            return (bytes, used);
+        }
+    }
+}
+
 /// Bytes of parts that are hashed as one.
 const GATHERED: usize = 256;
 
@@ -67,7 +81,8 @@ impl ClaimKey {
         let mut gathered = [0; GATHERED];
         let mut length = 0;
         for part in parts {
-            for piece in [&(part.len() as u64).to_be_bytes()[..], part] {
+            let (length_bytes, used) = leb128(part.len());
+            for piece in [&length_bytes[..used], part] {
                 if piece.len() > GATHERED - length {
                     digest.update(&gathered[..length]);
                     length = 0;

@@ -2,14 +2,13 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{Request, Response, header, request::Parts};
-use tower::ServiceExt;
 use tower_service::Service;
 use tracing::Instrument;
 
@@ -63,7 +62,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let inner = self.inner.clone();
+        let mut inner = self.inner.clone();
         let settings = Arc::clone(&self.settings);
         // Taken apart out here: what is moved within the block takes its place in the future twice.
         let (mut head, body) = request.into_parts();
@@ -74,10 +73,12 @@ where
             };
             let span = span(&delivery);
             tracing::debug!(parent: &span, "delivery verified");
+            poll_fn(|cx| inner.poll_ready(cx)).await?;
+            let is_grpc = grpc::is_grpc(&head.headers);
             head.extensions.insert(Arc::clone(&delivery));
-            let mut request = Request::from_parts(head, Verified::fresh(delivery));
+            let mut request = Request::from_parts(head, Verified::received(delivery, is_grpc));
             unlimited(&mut request);
-            inner.oneshot(request).instrument(span).await
+            inner.call(request).instrument(span).await
         })
     }
 }
