@@ -1,8 +1,14 @@
 //! One run of a handler, where nobody waits for its answer: bounded in time, and a panic is an outcome.
 
-use std::{fmt, future::Future, time::Duration};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    time::Duration,
+};
 
 use http::{HeaderMap, Response, StatusCode};
+use http_body::Body;
 use tower::BoxError;
 
 use crate::{ack::retry_after, clock::SharedClock, grpc, idempotency::CatchPanic};
@@ -17,6 +23,8 @@ pub enum Outcome {
     AnsweredGrpc(u32),
     /// The handler failed.
     Failed(BoxError),
+    /// The body of the handler's answer broke off.
+    AnswerBroken,
     /// The handler panicked.
     Panicked,
     /// The handler took longer than its time limit.
@@ -35,6 +43,7 @@ impl fmt::Display for Outcome {
                 let text = error.to_string();
                 write!(f, "failed: {}", text.escape_debug().take(128).collect::<String>())
             }
+            Self::AnswerBroken => f.write_str("its answer broke off"),
             Self::Panicked => f.write_str("panicked"),
             Self::TooSlow { limit } => write!(f, "took longer than {limit:?}"),
         }
@@ -63,16 +72,18 @@ impl Attempt {
         Self { outcome, verdict: Verdict::Failed, asked: None }
     }
 
-    /// The attempt that ended with an answer of this head.
+    /// The attempt that ended with an answer of this head and, where it has any, these trailers.
     fn answered(
         status: StatusCode,
         headers: &HeaderMap,
+        trailers: Option<&HeaderMap>,
         processed: impl FnOnce(StatusCode) -> bool,
         clock: &SharedClock,
     ) -> Self {
         let asked = retry_after(headers, clock.wall());
         // A gRPC failure is an HTTP success.
-        if let Some(code) = grpc::status(headers).filter(|code| *code != 0) {
+        let grpc_status = grpc::status(headers).or_else(|| trailers.and_then(grpc::status));
+        if let Some(code) = grpc_status.filter(|code| *code != 0) {
             const UNIMPLEMENTED: u32 = 12;
             let verdict = if code == UNIMPLEMENTED { Verdict::NotRouted } else { Verdict::Failed };
             return Self { outcome: Outcome::AnsweredGrpc(code), verdict, asked };
@@ -88,7 +99,8 @@ impl Attempt {
     }
 }
 
-/// Runs a handler's future to its outcome.
+/// Runs a handler's future to its outcome, and its answer to its end: a handler may still be at work while it streams, and
+/// gRPC tells in the trailers whether it failed.
 pub(crate) async fn run<F, R, E>(
     answer: F,
     limit: Duration,
@@ -98,15 +110,33 @@ pub(crate) async fn run<F, R, E>(
 where
     F: Future<Output = Result<Response<R>, E>>,
     E: Into<BoxError>,
+    R: Body,
 {
     let judged = async move {
-        match answer.await {
-            // Judged in here, for the caller's rule may panic too.
-            Ok(response) => Attempt::answered(response.status(), response.headers(), processed, clock),
-            Err(error) => Attempt::failed(Outcome::Failed(error.into())),
+        let (head, body) = match answer.await {
+            Ok(response) => response.into_parts(),
+            Err(error) => return Attempt::failed(Outcome::Failed(error.into())),
+        };
+        // Judged in here, for the caller's rule may panic too.
+        match trailers_of(body).await {
+            Ok(trailers) => {
+                Attempt::answered(head.status, &head.headers, trailers.as_ref(), processed, clock)
+            }
+            Err(_) => Attempt::failed(Outcome::AnswerBroken),
         }
     };
     limited(judged, limit, clock).await.unwrap_or_else(Attempt::failed)
+}
+
+/// What stands behind a body, of which nothing is kept.
+async fn trailers_of<B: Body>(body: B) -> Result<Option<HeaderMap>, B::Error> {
+    let (mut body, mut trailers) = (pin!(body), None);
+    while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+        if let Ok(found) = frame?.into_trailers() {
+            trailers = Some(found);
+        }
+    }
+    Ok(trailers)
 }
 
 /// Work that ends at a time limit or by its panic, where it does not end by itself.

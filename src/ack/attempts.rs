@@ -9,6 +9,7 @@ use std::{
 };
 
 use http::{Request, Response, request};
+use http_body::Body;
 use tower::{BoxError, ServiceExt};
 use tower_service::Service;
 
@@ -54,6 +55,7 @@ where
     S: Service<Request<Verified<Acknowledged>>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError>,
+    R: Body + Send,
 {
     pub(super) async fn run(mut self, claim: Option<Arc<Claim>>) {
         let lost = AtomicBool::new(false);

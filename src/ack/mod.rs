@@ -11,7 +11,8 @@
 //!
 //! An acknowledged delivery runs in a task of its own, which the sender's leaving does not end. An attempt fails when
 //! the handler answers anything but 2xx, fails, panics, or passes its time limit; it is then repeated after a
-//! [`Backoff`] that holds no place to run. The body of the handler's answer is not read. A delivery is given up after
+//! [`Backoff`] that holds no place to run. The handler's answer is read to its end, within the attempt's time limit, and kept
+//! nowhere: it may still be at work there, and gRPC tells a failure in trailers. A delivery is given up after
 //! its last attempt, or at once when the handler answers 404 or 405 (gRPC: `UNIMPLEMENTED`), for then nothing is
 //! routed there; [`AckLayer::on_given_up`] is told. Time and panics in the handler are bounded, an abort of the process is not.
 //!

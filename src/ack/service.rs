@@ -11,6 +11,7 @@ use std::{
 };
 
 use http::{Request, Response};
+use http_body::Body;
 use tower_service::Service;
 use tracing::Instrument;
 
@@ -101,7 +102,7 @@ where
     S::Future: Send,
     S::Error: Into<BoxError>,
     B: Acknowledgeable,
-    R: 'static,
+    R: Body + Send + 'static,
 {
     type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
@@ -149,7 +150,7 @@ where
     S: Service<Request<Verified<Acknowledged>>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError>,
-    R: 'static,
+    R: Body + Send + 'static,
 {
     match claim.acknowledge(job.answer.clone()).await {
         Ok(Settled::Yes) => {
@@ -183,7 +184,7 @@ where
     S: Service<Request<Verified<Acknowledged>>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError>,
-    R: 'static,
+    R: Body + Send + 'static,
 {
     let tasks = job.shared.places.tasks.clone();
     tasks.spawn(job.run(claim).instrument(tracing::Span::current()));

@@ -9,6 +9,7 @@ use std::{
 };
 
 use http::{Request, Response};
+use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 use tower::{BoxError, ServiceExt};
 use tower_service::Service;
@@ -121,6 +122,7 @@ where
     H: Service<Request<Verified>, Response = Response<R>> + Clone + Send + Sync + 'static,
     H::Future: Send,
     H::Error: Into<BoxError>,
+    R: Body + Send,
 {
     /// All that happens to a delivery that is leased.
     pub(super) async fn task(&self, leased: Leased, since: Moment, place: OwnedSemaphorePermit) {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::{Request, Response};
+use http_body::Body;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -58,7 +59,7 @@ where
     H: Service<Request<Verified>, Response = Response<R>> + Clone + Send + Sync + 'static,
     H::Future: Send,
     H::Error: Into<BoxError>,
-    R: Send + 'static,
+    R: Body + Send + 'static,
 {
     let places = Places::new(run.settings.concurrency);
     let stop = run.stops.stop.clone();
@@ -93,7 +94,7 @@ where
     H: Service<Request<Verified>, Response = Response<R>> + Clone + Send + Sync + 'static,
     H::Future: Send,
     H::Error: Into<BoxError>,
-    R: Send + 'static,
+    R: Body + Send + 'static,
 {
     // It would win every race for what it cannot run.
     if run.unreadable.is_new() {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode};
+use http_body::Body;
 use tokio::sync::Semaphore;
 use tower::BoxError;
 use tower_service::Service;
@@ -168,7 +169,7 @@ impl<H> Worker<H> {
         H: Service<Request<Verified>, Response = Response<R>> + Clone + Send + Sync + 'static,
         H::Future: Send,
         H::Error: Into<BoxError>,
-        R: Send + 'static,
+        R: Body + Send + 'static,
     {
         let running = RunningWorker::new(&self.inbox);
         let run = Arc::new(Run {

@@ -5,13 +5,15 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt;
-use tower::ServiceExt;
-use tower_webhook::{ConfigError, ack::AckLayer};
+use tower::{Layer, ServiceExt};
+use tower_webhook::{ConfigError, ack::AckLayer, clock::ManualClock};
+
+use crate::support::answers::{End, answering};
 
 use super::support::{Step, Told, bench, request, settle, status, telling};
 
@@ -131,6 +133,19 @@ async fn a_grpc_failure_is_no_success_although_its_status_is_200() {
     for attempts in [1, 2, 2] {
         bench.started(attempts).await;
         bench.past_backoff().await;
+    }
+}
+
+#[tokio::test]
+async fn a_failure_at_the_end_of_an_answer_is_a_failure() {
+    let (handler, runs) = answering(&[End::GrpcStatus(14), End::Broken, End::GrpcStatus(0)]);
+    let clock = ManualClock::at(SystemTime::UNIX_EPOCH);
+    let service = AckLayer::new().clock(Arc::new(clock.clone())).layer(handler);
+    assert_eq!(service.oneshot(request("a")).await.unwrap().status(), StatusCode::OK);
+    for attempts in [1, 2, 3, 3] {
+        settle().await;
+        assert_eq!(runs.load(Ordering::SeqCst), attempts);
+        clock.advance(61 * SECOND);
     }
 }
 

@@ -9,11 +9,15 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower_webhook::{
-    Delivery, Verified,
+    Delivery, Endpoint, Verified,
+    ack::Backoff,
     delivery::Fingerprint,
     inbox::Attempt,
+    provider,
     store::{ClaimKey, InboxStore, Put, Record, State},
 };
+
+use crate::support::answers::{End, answering};
 
 use super::{ATTEMPTS, Bench, LEASE, SECOND, WAIT, answer, until};
 
@@ -215,4 +219,22 @@ async fn a_handler_is_told_which_attempt_it_is_and_of_which_record() {
     let told = told.lock().unwrap();
     assert_eq!(told.iter().map(|attempt| attempt.number).collect::<Vec<_>>(), [1, 2]);
     assert!(told.iter().all(|attempt| attempt.record == failed.id), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_failure_at_the_end_of_an_answer_is_a_failure() {
+    let bench = Bench::new();
+    assert_eq!(bench.send("1", "{}").await, StatusCode::OK);
+    let (handler, _) = answering(&[End::GrpcStatus(14), End::Broken]);
+    let endpoint = Endpoint::new("github", provider::GITHUB);
+    let worker =
+        bench.inbox.worker(handler).endpoint(endpoint).backoff(Backoff::exponential(WAIT, WAIT)).spawn();
+    for failures in [1, 2] {
+        bench.failed(failures).await;
+        bench.pass(WAIT).await;
+    }
+    let done = bench.only_in(State::Processed).await;
+    let reasons: Vec<_> = done.history.iter().map(|failed| &*failed.reason).collect();
+    assert_eq!(reasons, ["answered with grpc-status 14", "its answer broke off"]);
+    worker.drain(SECOND).await;
 }

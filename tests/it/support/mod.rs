@@ -1,5 +1,6 @@
 //! What several modules' tests share.
 
+pub mod answers;
 pub mod claims;
 pub mod github;
 pub mod net;
