@@ -2,7 +2,7 @@
 //! a cap.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
-#[allow(dead_code, unreachable_pub, reason = "each benchmark uses its part")]
+#[expect(dead_code, unreachable_pub, reason = "each benchmark uses its part")]
 mod support;
 
 use std::{

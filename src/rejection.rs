@@ -1,8 +1,12 @@
 //! Every cause for which a delivery is refused: its code, its status and when to come back.
 
+mod answer;
+
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use answer::RetryAfter;
 
 /// Why a delivery was refused.
 ///
@@ -236,103 +240,7 @@ pub enum Rejection {
     },
 }
 
-/// What the sender is told about the cause, and no more.
-struct Answer {
-    code: &'static str,
-    status: StatusCode,
-    retry_after: Option<RetryAfter>,
-}
-
-#[derive(Clone, Copy)]
-enum RetryAfter {
-    Exactly(Duration),
-    /// Spread over ± 50 %, so that senders that failed together do not come back together.
-    Around(Duration),
-}
-
-const fn final_answer(code: &'static str, status: StatusCode) -> Answer {
-    Answer { code, status, retry_after: None }
-}
-
-const fn come_back(code: &'static str, seconds: u64) -> Answer {
-    let retry_after = Some(RetryAfter::Exactly(Duration::from_secs(seconds)));
-    Answer { code, status: StatusCode::SERVICE_UNAVAILABLE, retry_after }
-}
-
 impl Rejection {
-    fn answer(&self) -> Answer {
-        use StatusCode as S;
-        match self {
-            Self::ClientIpUnknown { .. } => come_back("client-ip-unknown", 30),
-            Self::AddressNotAllowed { .. } => final_answer("address-not-allowed", S::FORBIDDEN),
-            Self::AllowlistNotLoaded => come_back("allowlist-not-loaded", 30),
-            Self::MethodNotAllowed { .. } => final_answer("method-not-allowed", S::METHOD_NOT_ALLOWED),
-            Self::OverQuota { retry_after, .. } => Answer {
-                code: "over-quota",
-                status: S::TOO_MANY_REQUESTS,
-                retry_after: Some(RetryAfter::Exactly(*retry_after)),
-            },
-            Self::BodyTooLarge { .. } => final_answer("body-too-large", S::PAYLOAD_TOO_LARGE),
-            Self::BodyBudgetSpent { .. } => come_back("body-budget-spent", 10),
-            Self::BodyTooSlow { .. } => come_back("body-too-slow", 10),
-            Self::BodyBroken { .. } => come_back("body-broken", 5),
-            Self::ContentCoding { .. } => final_answer("content-coding", S::UNSUPPORTED_MEDIA_TYPE),
-            Self::HeaderMissing { .. }
-            | Self::HeaderRepeated { .. }
-            | Self::SignatureMalformed { .. }
-            | Self::TooManySignatures { .. }
-            | Self::SignatureMismatch { .. }
-            | Self::TokenMismatch { .. }
-            | Self::UnknownKey
-            | Self::TimestampMalformed { .. }
-            | Self::TimestampTooOld { .. } => final_answer(self.authentication_code(), S::UNAUTHORIZED),
-            Self::TimestampTooNew { .. } => come_back("timestamp-too-new", 60),
-            Self::ClockImplausible { .. } => come_back("clock-implausible", 60),
-            Self::DeliveryIdMalformed { .. } => final_answer("delivery-id-malformed", S::BAD_REQUEST),
-            Self::VerifiedTwice { .. } => final_answer("verified-twice", S::INTERNAL_SERVER_ERROR),
-            Self::KeySourceUnavailable => come_back("key-source-unavailable", 60),
-            Self::StoreUnavailable => Answer {
-                code: "store-unavailable",
-                status: S::SERVICE_UNAVAILABLE,
-                retry_after: Some(RetryAfter::Around(Duration::from_secs(30))),
-            },
-            Self::StoreSlow { .. } => come_back("store-slow", 10),
-            Self::StoreUncertain => come_back("store-uncertain", 5),
-            Self::StoreFull => come_back("store-full", 300),
-            Self::TooManyClaims { .. } => come_back("too-many-claims", 10),
-            Self::CircuitOpen { remaining } => Answer {
-                code: "circuit-open",
-                status: S::SERVICE_UNAVAILABLE,
-                retry_after: Some(RetryAfter::Exactly(*remaining)),
-            },
-            Self::InFlight => come_back("in-flight", 2),
-            Self::IdempotencyKeyMissing => final_answer("idempotency-key-missing", S::BAD_REQUEST),
-            Self::IdempotencyKeyMalformed => final_answer("idempotency-key-malformed", S::BAD_REQUEST),
-            Self::IdempotencyKeyInFlight => final_answer("idempotency-key-in-flight", S::CONFLICT),
-            Self::IdempotencyKeyReused => final_answer("idempotency-key-reused", S::UNPROCESSABLE_ENTITY),
-            Self::TooManyWaiting { .. } => come_back("too-many-waiting", 10),
-            Self::Draining => come_back("draining", 2),
-            Self::HandlerPanicked => final_answer("handler-panicked", S::INTERNAL_SERVER_ERROR),
-            Self::AnswerBroken => final_answer("answer-broken", S::INTERNAL_SERVER_ERROR),
-            Self::HandlerTooSlow { .. } => come_back("handler-too-slow", 5),
-            Self::GrpcUnsupported { .. } => final_answer("grpc-unsupported", S::NOT_IMPLEMENTED),
-        }
-    }
-
-    fn authentication_code(&self) -> &'static str {
-        match self {
-            Self::HeaderMissing { .. } => "header-missing",
-            Self::HeaderRepeated { .. } => "header-repeated",
-            Self::SignatureMalformed { .. } => "signature-malformed",
-            Self::TooManySignatures { .. } => "too-many-signatures",
-            Self::SignatureMismatch { .. } => "signature-mismatch",
-            Self::TokenMismatch { .. } => "token-mismatch",
-            Self::UnknownKey => "unknown-key",
-            Self::TimestampMalformed { .. } => "timestamp-malformed",
-            _ => "timestamp-too-old",
-        }
-    }
-
     /// A stable name of the cause for logs and metrics, such as `signature-mismatch`.
     pub fn code(&self) -> &'static str {
         self.answer().code

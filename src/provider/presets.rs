@@ -1,133 +1,21 @@
 //! The presets.
 
-use std::{borrow::Cow, time::Duration};
+mod dasha;
+mod form;
 
-use http::Method;
+use std::time::Duration;
+
+pub use dasha::{DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC};
 
 use super::{
-    facts::{AnswerMeaning, Composite, IdSource, Retried, Retries, TypeSource},
+    facts::{IdSource, Retried, Retries, TypeSource},
     general::Provider,
 };
 use crate::verify::{
-    Algorithm, Encoding, HeaderFamily, HmacScheme, KeyForm, Kind, Part, Scheme, SignatureForm, Timestamp,
-    TimestampFormat, TimestampPlace, TokenScheme,
+    Encoding, HeaderFamily, Kind, Part, Scheme, SignatureForm, Timestamp, TimestampFormat, TimestampPlace,
+    TokenScheme,
 };
-
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
-
-const fn text(text: &'static str) -> Cow<'static, str> {
-    Cow::Borrowed(text)
-}
-
-const fn times(count: u32, unit: Duration) -> Duration {
-    Duration::from_secs(unit.as_secs() * count as u64)
-}
-
-const fn family(signature: &'static str) -> HeaderFamily {
-    HeaderFamily { signature: text(signature), id: None, timestamp: None }
-}
-
-const fn signed_family(signature: &'static str, id: &'static str, timestamp: &'static str) -> HeaderFamily {
-    HeaderFamily { signature: text(signature), id: Some(text(id)), timestamp: Some(text(timestamp)) }
-}
-
-/// What a preset says besides its scheme. All of it is `Copy`, so that one preset can be written as another one with a
-/// difference in a constant.
-#[derive(Clone, Copy)]
-struct Facts {
-    name: &'static str,
-    id: &'static [IdSource],
-    event_type: &'static [TypeSource],
-    largest_body: Option<u64>,
-    waits: Duration,
-    retries: Retries,
-    answered_types: &'static [Cow<'static, str>],
-    docs: &'static str,
-}
-
-/// A provider that waits 10 s, and sends again whatever was not answered 2xx for up to four days.
-const USUAL: Facts = Facts {
-    name: "",
-    id: &[],
-    event_type: &[],
-    largest_body: None,
-    waits: Duration::from_secs(10),
-    retries: Retries { after: Retried::AnythingButSuccess, span: times(4, DAY) },
-    answered_types: &[],
-    docs: "",
-};
-
-const fn preset(facts: Facts, scheme: Scheme) -> Provider {
-    Provider {
-        name: text(facts.name),
-        scheme,
-        id: Cow::Borrowed(facts.id),
-        event_type: Cow::Borrowed(facts.event_type),
-        methods: Cow::Borrowed(POST),
-        largest_body: facts.largest_body,
-        waits: facts.waits,
-        retries: facts.retries,
-        answer: match facts.answered_types {
-            [] => AnswerMeaning::None,
-            types => AnswerMeaning::Types(Cow::Borrowed(types)),
-        },
-        docs: Some(facts.docs),
-    }
-}
-
-const POST: &[Method] = &[Method::POST];
-
-const fn retries(span: Duration) -> Retries {
-    Retries { after: Retried::AnythingButSuccess, span }
-}
-
-/// An HMAC-SHA256 under a secret that is text.
-const fn hmac(
-    families: &'static [HeaderFamily],
-    form: SignatureForm,
-    encoding: Encoding,
-    content: &'static [Part],
-    timestamp: Option<Timestamp>,
-) -> Scheme {
-    Scheme(Kind::Hmac(HmacScheme {
-        algorithm: Algorithm::HmacSha256,
-        key: KeyForm::Text,
-        families: Cow::Borrowed(families),
-        form,
-        encoding,
-        content: Cow::Borrowed(content),
-        timestamp,
-    }))
-}
-
-/// The same in hex over the body, behind `sha256=`.
-const fn sha256_of_body(families: &'static [HeaderFamily]) -> Scheme {
-    hmac(families, SignatureForm::Prefixed(text("sha256=")), Encoding::Hex, BODY, None)
-}
-
-/// The `v1` of Standard Webhooks in these headers.
-const fn standard(families: &'static [HeaderFamily]) -> Scheme {
-    Scheme(Kind::Hmac(HmacScheme {
-        algorithm: Algorithm::HmacSha256,
-        key: KeyForm::WHSEC,
-        families: Cow::Borrowed(families),
-        form: SignatureForm::Versions(text("v1")),
-        encoding: Encoding::Base64,
-        content: Cow::Borrowed(STANDARD_CONTENT),
-        timestamp: Some(Timestamp::header(TimestampFormat::Seconds)),
-    }))
-}
-
-const BODY: &[Part] = &[Part::Body];
-const STANDARD_CONTENT: &[Part] =
-    &[Part::Id, Part::Literal(text(".")), Part::Timestamp, Part::Literal(text(".")), Part::Body];
-const STANDARD_HEADERS: HeaderFamily = signed_family("webhook-signature", "webhook-id", "webhook-timestamp");
-const SIGNED_ID: &[IdSource] = &[IdSource::Scheme];
-const TYPE_FIELD: &[TypeSource] = &[TypeSource::Pointer(text("/type"))];
-
-const STANDARD_FAMILIES: &[HeaderFamily] = &[STANDARD_HEADERS];
+use form::*;
 
 const STANDARD_WEBHOOKS_FACTS: Facts = Facts {
     name: "standard-webhooks",
@@ -370,73 +258,3 @@ pub const TWITCH: Provider = preset(
         }),
     ),
 );
-
-/// Types of which a call has one each.
-const ONCE_A_CALL: &[Cow<'static, str>] = &[
-    text("StartWebHookPayload"),
-    text("CompletedWebHookPayload"),
-    text("FailedWebHookPayload"),
-    text("CallDeadLineWebHookPayload"),
-];
-
-/// Types of which a call has many.
-const OFTEN_A_CALL: &[Cow<'static, str>] = &[text("ToolWebHookPayload"), text("TransferWebHookPayload")];
-
-const DASHA_FACTS: Facts = Facts {
-    name: "dasha-blackbox",
-    id: &[
-        IdSource::Header(text("x-blackbox-delivery-id")),
-        IdSource::Header(text("x-dasha-blackbox-delivery-id")),
-        IdSource::NeverFor(Cow::Borrowed(OFTEN_A_CALL)),
-        IdSource::Composite(Composite {
-            pointers: Cow::Borrowed(&[text("/callId")]),
-            only_types: Cow::Borrowed(ONCE_A_CALL),
-        }),
-    ],
-    event_type: &[
-        TypeSource::Pointer(text("/type")),
-        TypeSource::Pointer(text("/eventType")),
-        TypeSource::Implied { pointer: text("/toolName"), event_type: text("ToolWebHookPayload") },
-        TypeSource::Header(text("x-blackbox-event")),
-        TypeSource::Header(text("x-dasha-blackbox-event")),
-    ],
-    waits: Duration::from_secs(30),
-    retries: Retries { after: Retried::ServerErrors, span: Duration::from_secs(5 + 25 + 125 + 625 + 3125) },
-    answered_types: &[
-        text("StartWebHookPayload"),
-        text("ToolWebHookPayload"),
-        text("TransferWebHookPayload"),
-    ],
-    docs: "https://docs.dasha.ai",
-    ..USUAL
-};
-
-const DASHA_FAMILIES: &[HeaderFamily] =
-    &[family("x-blackbox-signature"), family("x-dasha-blackbox-signature")];
-
-/// Dasha BlackBox, calls by voice agents, with a signature: HMAC-SHA256 over the body in hex, with or without `sha256=`.
-///
-/// Its documentation writes the other headers' names with a space in them, which HTTP forbids, so `x-blackbox-*` and
-/// `x-dasha-blackbox-*` are read; others can be set with [`Provider::delivery_id_first`] and
-/// [`Provider::event_type_first`]. Without a delivery id header, Start, Completed, Failed and CallDeadLine are
-/// deduplicated by call id and type; Tool and Transfer never are, because one call makes many. The type that decides is the
-/// payload's: a header could be changed by whoever sends a captured delivery again. A tool's request that has a `toolName`
-/// and no type is a Tool. That the secret is used as
-/// text is *assumed*.
-///
-/// It waits 30 s (tools 1 to 60 s, as configured), retries 5xx, 429 and time-outs after 5, 25, 125, 625 and 3125 s, and
-/// takes any other 4xx as final. It reads the answers to Start, Tool and Transfer.
-///
-/// Where it also sends configured static headers, both are required:
-/// [`VerifyLayer::require_header`](crate::verify::VerifyLayer::require_header). Where it sends those alone, take
-/// [`DASHA_BLACKBOX_STATIC`].
-pub const DASHA_BLACKBOX: Provider = preset(
-    DASHA_FACTS,
-    hmac(DASHA_FAMILIES, SignatureForm::MaybePrefixed(text("sha256=")), Encoding::Hex, BODY, None),
-);
-
-/// Dasha BlackBox without a signature, by `Authorization: Bearer` alone.
-///
-/// The header is the secret itself and proves nothing about the body. For another header, `X-API-Key` say, take
-/// `DASHA_BLACKBOX_STATIC.with_scheme(Scheme::token("x-api-key"))`.
-pub const DASHA_BLACKBOX_STATIC: Provider = preset(DASHA_FACTS, Scheme::bearer());

@@ -1,5 +1,4 @@
 //! Behaviour through the public API, one module a layer.
-#![allow(clippy::unwrap_used, reason = "in a helper too, what fails is the test")]
 
 mod ack;
 mod allowlist;

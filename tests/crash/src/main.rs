@@ -16,7 +16,7 @@ mod ledger;
 mod load;
 mod many;
 mod phases;
-#[allow(dead_code, reason = "the tests of the store need more of it")]
+#[expect(dead_code, reason = "the tests of the store need more of it")]
 #[path = "../../it/support/postgres.rs"]
 mod postgres;
 #[path = "../../it/support/scratch.rs"]

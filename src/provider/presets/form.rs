@@ -1,0 +1,137 @@
+//! What presets are written with.
+
+use std::{borrow::Cow, time::Duration};
+
+use http::Method;
+
+use crate::{
+    provider::{
+        facts::{AnswerMeaning, IdSource, Retried, Retries, TypeSource},
+        general::Provider,
+    },
+    verify::{
+        Algorithm, Encoding, HeaderFamily, HmacScheme, KeyForm, Kind, Part, Scheme, SignatureForm, Timestamp,
+        TimestampFormat,
+    },
+};
+
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) const fn text(text: &'static str) -> Cow<'static, str> {
+    Cow::Borrowed(text)
+}
+
+pub(super) const fn times(count: u32, unit: Duration) -> Duration {
+    Duration::from_secs(unit.as_secs() * count as u64)
+}
+
+pub(super) const fn family(signature: &'static str) -> HeaderFamily {
+    HeaderFamily { signature: text(signature), id: None, timestamp: None }
+}
+
+pub(super) const fn signed_family(
+    signature: &'static str,
+    id: &'static str,
+    timestamp: &'static str,
+) -> HeaderFamily {
+    HeaderFamily { signature: text(signature), id: Some(text(id)), timestamp: Some(text(timestamp)) }
+}
+
+/// What a preset says besides its scheme. All of it is `Copy`, so that one preset can be written as another one with a
+/// difference in a constant.
+#[derive(Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) name: &'static str,
+    pub(super) id: &'static [IdSource],
+    pub(super) event_type: &'static [TypeSource],
+    pub(super) largest_body: Option<u64>,
+    pub(super) waits: Duration,
+    pub(super) retries: Retries,
+    pub(super) answered_types: &'static [Cow<'static, str>],
+    pub(super) docs: &'static str,
+}
+
+/// A provider that waits 10 s, and sends again whatever was not answered 2xx for up to four days.
+pub(super) const USUAL: Facts = Facts {
+    name: "",
+    id: &[],
+    event_type: &[],
+    largest_body: None,
+    waits: Duration::from_secs(10),
+    retries: Retries { after: Retried::AnythingButSuccess, span: times(4, DAY) },
+    answered_types: &[],
+    docs: "",
+};
+
+pub(super) const fn preset(facts: Facts, scheme: Scheme) -> Provider {
+    Provider {
+        name: text(facts.name),
+        scheme,
+        id: Cow::Borrowed(facts.id),
+        event_type: Cow::Borrowed(facts.event_type),
+        methods: Cow::Borrowed(POST),
+        largest_body: facts.largest_body,
+        waits: facts.waits,
+        retries: facts.retries,
+        answer: match facts.answered_types {
+            [] => AnswerMeaning::None,
+            types => AnswerMeaning::Types(Cow::Borrowed(types)),
+        },
+        docs: Some(facts.docs),
+    }
+}
+
+pub(super) const POST: &[Method] = &[Method::POST];
+
+pub(super) const fn retries(span: Duration) -> Retries {
+    Retries { after: Retried::AnythingButSuccess, span }
+}
+
+/// An HMAC-SHA256 under a secret that is text.
+pub(super) const fn hmac(
+    families: &'static [HeaderFamily],
+    form: SignatureForm,
+    encoding: Encoding,
+    content: &'static [Part],
+    timestamp: Option<Timestamp>,
+) -> Scheme {
+    Scheme(Kind::Hmac(HmacScheme {
+        algorithm: Algorithm::HmacSha256,
+        key: KeyForm::Text,
+        families: Cow::Borrowed(families),
+        form,
+        encoding,
+        content: Cow::Borrowed(content),
+        timestamp,
+    }))
+}
+
+/// The same in hex over the body, behind `sha256=`.
+pub(super) const fn sha256_of_body(families: &'static [HeaderFamily]) -> Scheme {
+    hmac(families, SignatureForm::Prefixed(text("sha256=")), Encoding::Hex, BODY, None)
+}
+
+/// The `v1` of Standard Webhooks in these headers.
+pub(super) const fn standard(families: &'static [HeaderFamily]) -> Scheme {
+    Scheme(Kind::Hmac(HmacScheme {
+        algorithm: Algorithm::HmacSha256,
+        key: KeyForm::WHSEC,
+        families: Cow::Borrowed(families),
+        form: SignatureForm::Versions(text("v1")),
+        encoding: Encoding::Base64,
+        content: Cow::Borrowed(STANDARD_CONTENT),
+        timestamp: Some(Timestamp::header(TimestampFormat::Seconds)),
+    }))
+}
+
+pub(super) const BODY: &[Part] = &[Part::Body];
+pub(super) const STANDARD_CONTENT: &[Part] =
+    &[Part::Id, Part::Literal(text(".")), Part::Timestamp, Part::Literal(text(".")), Part::Body];
+pub(super) const STANDARD_HEADERS: HeaderFamily =
+    signed_family("webhook-signature", "webhook-id", "webhook-timestamp");
+pub(super) const SIGNED_ID: &[IdSource] = &[IdSource::Scheme];
+pub(super) const TYPE_FIELD: &[TypeSource] = &[TypeSource::Pointer(text("/type"))];
+
+pub(super) const STANDARD_FAMILIES: &[HeaderFamily] = &[STANDARD_HEADERS];
