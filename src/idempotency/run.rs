@@ -2,13 +2,14 @@
 
 use std::{
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use pin_project::pin_project;
 use tokio::runtime::Handle;
@@ -96,12 +97,15 @@ where
         }
         let (shared, reading) = (&*this.shared, *this.reading);
         let outcome = match ready!(this.work.poll(cx)) {
-            Ok(Ok(response)) if reading.is_read && (shared.settings.completes)(response.status()) => {
-                let work = Attended::new(Box::pin(read(response)), this.claim.take());
-                let rest = read_and_settle(Arc::clone(shared), reading, work, this.held.take());
-                return this.rest.insert(Box::pin(rest)).as_mut().poll(cx).map(Step::Answered);
-            }
-            Ok(Ok(response)) => Outcome::Answered(unread(response)),
+            Ok(Ok(response)) => match completes(shared, response.status()) {
+                Ok(true) if reading.is_read => {
+                    let work = Attended::new(Box::pin(read(response)), this.claim.take());
+                    let rest = read_and_settle(Arc::clone(shared), reading, work, this.held.take());
+                    return this.rest.insert(Box::pin(rest)).as_mut().poll(cx).map(Step::Answered);
+                }
+                Ok(completes) => Outcome::Answered { read: unread(response), completes },
+                Err(Panicked) => Outcome::Refused(Rejection::HandlerPanicked),
+            },
             Ok(Err(error)) => Outcome::Failed(error),
             Err(Panicked) => Outcome::Refused(Rejection::HandlerPanicked),
         };
@@ -109,7 +113,7 @@ where
         let Some(claim) = this.held.take().and_then(|held| held.take()) else {
             return Poll::Ready(Step::Answered(outcome.answer()));
         };
-        let told = outcome.told(shared, reading);
+        let told = outcome.told(reading);
         let at_once = claim.store.is_immediate().then(|| settlement(&claim, told.as_ref()).into_ready().ok());
         match at_once.flatten() {
             Some(settled) => Poll::Ready(Step::Answered(conclude(shared, &claim, told, settled, outcome))),
@@ -134,7 +138,11 @@ type Read<R> = Response<Captured<R>>;
 
 /// What came of the handler.
 enum Outcome<R, E> {
-    Answered(Read<R>),
+    Answered {
+        read: Read<R>,
+        /// Whether its status means that the delivery is processed.
+        completes: bool,
+    },
     Failed(E),
     Refused(Rejection),
 }
@@ -142,21 +150,25 @@ enum Outcome<R, E> {
 impl<R, E> Outcome<R, E> {
     /// What duplicates are told, if the handler did what it was asked to. A gRPC status that says failure is believed
     /// whatever the request called itself, since that is not signed.
-    fn told(&self, shared: &Shared, reading: Reading) -> Option<Answer> {
-        let Self::Answered(read) = self else { return None };
+    fn told(&self, reading: Reading) -> Option<Answer> {
+        let Self::Answered { read, completes } = self else { return None };
         let grpc_status = grpc::status(read.headers()).or(read.body().grpc_status);
-        let is_processed = (shared.settings.completes)(read.status())
-            && grpc_status.map_or(!reading.to_grpc, |status| status == 0);
+        let is_processed = *completes && grpc_status.map_or(!reading.to_grpc, |status| status == 0);
         is_processed.then(|| Answer { status: read.status(), body: read.body().kept.clone() })
     }
 
     fn answer(self) -> Answered<R, E> {
         match self {
-            Self::Answered(read) => Ok(read.map(|captured| captured.body)),
+            Self::Answered { read, .. } => Ok(read.map(|captured| captured.body)),
             Self::Failed(error) => Err(error),
             Self::Refused(rejection) => Ok(rejection.into_response()),
         }
     }
+}
+
+/// Whether this status means that the delivery is processed. The rule is the caller's, and may panic as a handler may.
+fn completes(shared: &Shared, status: StatusCode) -> Result<bool, Panicked> {
+    catch_unwind(AssertUnwindSafe(|| (shared.settings.completes)(status))).map_err(|_| Panicked)
 }
 
 fn unread<R>(response: Response<R>) -> Read<R> {
@@ -177,14 +189,15 @@ async fn read_and_settle<R, E>(
     held: Option<HeldClaim>,
 ) -> Answered<R, E> {
     let outcome = match work.await {
-        Ok(Some(read)) => Outcome::Answered(read),
+        // What does not complete is not read.
+        Ok(Some(read)) => Outcome::Answered { read, completes: true },
         Ok(None) => Outcome::Refused(Rejection::AnswerBroken),
         Err(Panicked) => Outcome::Refused(Rejection::HandlerPanicked),
     };
     match held.and_then(|held| held.take()) {
         None => outcome.answer(),
         Some(claim) => {
-            let told = outcome.told(&shared, reading);
+            let told = outcome.told(reading);
             settle(shared, claim, told, outcome).await
         }
     }

@@ -92,6 +92,20 @@ async fn a_panic_in_the_call_itself_releases_too() {
 }
 
 #[tokio::test]
+async fn a_panic_of_the_rule_releases_too() {
+    let handler = Handler::new(&[Act::Answer(418), Act::Answer(200)]);
+    let layer = layer().completes_on(|status| {
+        assert_ne!(status, StatusCode::IM_A_TEAPOT);
+        true
+    });
+    let service = layer.layer(handler.clone());
+    let first = service.clone().oneshot(request("a")).await.unwrap();
+    assert_eq!(first.extensions().get(), Some(&Rejection::HandlerPanicked));
+    assert_eq!(service.oneshot(request("a")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(handler.finished(), 2);
+}
+
+#[tokio::test]
 async fn a_delivery_without_an_id_runs_each_time() {
     let handler = Handler::new(&[Act::Answer(200)]);
     let service = layer().layer(handler.clone());
