@@ -2,11 +2,12 @@
 
 use std::ops::{Index, IndexMut};
 
-/// Slots in a piece: few enough that a store of a few claims is small.
-const PIECE: usize = 64;
+/// Slots in a piece: so many that pieces are rare, because an allocator that gives out a large one first tidies up its small
+/// ones. What of a piece is not used yet takes no memory.
+const PIECE: usize = 2048;
 
 pub(super) struct Slots<T> {
-    pieces: Vec<Box<[T]>>,
+    pieces: Vec<Vec<T>>,
     length: usize,
 }
 
@@ -21,19 +22,24 @@ impl<T: Default> Slots<T> {
 
     /// The number of a new slot.
     pub(super) fn push(&mut self) -> u32 {
-        if self.length == self.pieces.len() * PIECE {
-            self.pieces.push((0..PIECE).map(|_| T::default()).collect());
+        match self.pieces.last_mut() {
+            Some(piece) if piece.len() < PIECE => piece.push(T::default()),
+            _ => {
+                let mut piece = Vec::with_capacity(PIECE);
+                piece.push(T::default());
+                self.pieces.push(piece);
+            }
         }
         self.length += 1;
         (self.length - 1) as u32
     }
 
     pub(super) fn get(&self, slot: u32) -> Option<&T> {
-        self.pieces.get(slot as usize / PIECE).map(|piece| &piece[slot as usize % PIECE])
+        self.pieces.get(slot as usize / PIECE)?.get(slot as usize % PIECE)
     }
 
     pub(super) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        self.pieces.get_mut(slot as usize / PIECE).map(|piece| &mut piece[slot as usize % PIECE])
+        self.pieces.get_mut(slot as usize / PIECE)?.get_mut(slot as usize % PIECE)
     }
 }
 
