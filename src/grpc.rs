@@ -36,10 +36,9 @@ pub(crate) fn answer<R>(framed: Bytes) -> Response<ResponseBody<R>> {
     response
 }
 
-/// Whether a request's head announces what no webhook can be: a compressed message could be any size.
+/// Whether a gRPC request's head announces what no webhook can be: a compressed message could be any size.
 pub(crate) fn check_head(headers: &HeaderMap) -> Result<(), Rejection> {
-    let is_compressed = || headers.get("grpc-encoding").is_some_and(|coding| coding != "identity");
-    if is_grpc(headers) && is_compressed() {
+    if headers.get("grpc-encoding").is_some_and(|coding| coding != "identity") {
         return Err(Rejection::GrpcUnsupported { fault: "a compressed message" });
     }
     Ok(())

@@ -105,16 +105,17 @@ impl ClaimKey {
         let endpoint = delivery.endpoint();
         let tenant = delivery.tenant().map(|tenant| tenant.as_str().as_bytes());
         let id = delivery.id()?;
-        // One byte tells no tenant from a tenant without a name, and one where the id comes from: a header that nobody
-        // signed must not stand in for an id from the signed payload.
-        let has_tenant = [u8::from(tenant.is_some())];
-        let origin = [id.origin() as u8];
+        let (provider, name) = (endpoint.provider().name(), endpoint.name());
+        // One byte says where the id comes from: a header that nobody signed must not stand in for an id from the signed
+        // payload. It also tells no tenant from one without a name, and an endpoint that has its provider's name, as most
+        // have, from one without: with a UUID the digest then takes one block and not two.
+        let is_namesake = provider == name;
+        let kind = [id.origin() as u8 | u8::from(tenant.is_some()) << 4 | u8::from(is_namesake) << 5];
         Some(Self::of(&[
-            endpoint.provider().name().as_bytes(),
-            endpoint.name().as_bytes(),
-            &has_tenant,
+            &kind,
+            provider.as_bytes(),
+            if is_namesake { &[] } else { name.as_bytes() },
             tenant.unwrap_or_default(),
-            &origin,
             id.as_str().as_bytes(),
         ]))
     }

@@ -44,13 +44,17 @@ impl<'a> Content<'a> {
                     length += piece.len();
                 }
                 None => {
-                    take(&gathered[..length]);
+                    if length > 0 {
+                        take(&gathered[..length]);
+                    }
                     take(piece);
                     length = 0;
                 }
             }
         }
-        take(&gathered[..length]);
+        if length > 0 {
+            take(&gathered[..length]);
+        }
     }
 
     fn piece(&self, part: &'a Part) -> &'a [u8] {

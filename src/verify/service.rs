@@ -67,14 +67,15 @@ where
         // Taken apart out here: what is moved within the block takes its place in the future twice.
         let (mut head, body) = request.into_parts();
         Box::pin(async move {
-            let delivery = match settings.receive(&head, body).await {
+            // Asked for once: the header is wanted here and by every layer behind.
+            let is_grpc = grpc::is_grpc(&head.headers);
+            let delivery = match settings.receive(&head, is_grpc, body).await {
                 Ok(delivery) => delivery,
                 Err(rejection) => return Ok(rejection.into_response()),
             };
             let span = span(&delivery);
             tracing::debug!(parent: &span, "delivery verified");
             poll_fn(|cx| inner.poll_ready(cx)).await?;
-            let is_grpc = grpc::is_grpc(&head.headers);
             head.extensions.insert(Arc::clone(&delivery));
             let mut request = Request::from_parts(head, Verified::received(delivery, is_grpc));
             unlimited(&mut request);
@@ -109,9 +110,14 @@ fn span(delivery: &Delivery) -> tracing::Span {
 impl Settings {
     /// Reads and judges a request. One that is refused is read to its end, within bounds, so that its sender has written
     /// all of it and reads the answer.
-    async fn receive<B: Unverified>(&self, head: &Parts, body: B) -> Result<Arc<Delivery>, Rejection> {
+    async fn receive<B: Unverified>(
+        &self,
+        head: &Parts,
+        is_grpc: bool,
+        body: B,
+    ) -> Result<Arc<Delivery>, Rejection> {
         let mut body = pin!(body);
-        let received = self.read(head, body.as_mut()).await;
+        let received = self.read(head, is_grpc, body.as_mut()).await;
         let Err(rejection) = &received else { return received };
         let hopeless = matches!(rejection, Rejection::BodyTooSlow { .. } | Rejection::BodyBroken { .. });
         // A sender that waits for `100 Continue` has written nothing yet, and polling its body would ask for it.
@@ -121,11 +127,16 @@ impl Settings {
         received
     }
 
-    async fn read<B: Unverified>(&self, head: &Parts, body: Pin<&mut B>) -> Result<Arc<Delivery>, Rejection> {
+    async fn read<B: Unverified>(
+        &self,
+        head: &Parts,
+        is_grpc: bool,
+        body: Pin<&mut B>,
+    ) -> Result<Arc<Delivery>, Rejection> {
         self.look_behind(head)?;
         let hint = body.size_hint();
         // A body that something has wrapped may not know its length any more.
-        self.look(head, hint.exact().unwrap_or_else(|| hint.lower().max(content_length(head))))?;
+        self.look(head, is_grpc, hint.exact().unwrap_or_else(|| hint.lower().max(content_length(head))))?;
         let tenant = self.tenant.as_ref().and_then(|source| source.find(head));
         let prepared = self.verifier.prepare(head, tenant.as_ref()).await?;
         let mut share = self.budget.share();
@@ -166,7 +177,7 @@ impl Settings {
     }
 
     /// What the head alone tells.
-    fn look(&self, head: &Parts, at_least: u64) -> Result<(), Rejection> {
+    fn look(&self, head: &Parts, is_grpc: bool, at_least: u64) -> Result<(), Rejection> {
         // Nearly no request has one, and to know that costs less than to list none.
         let is_coded = head.headers.contains_key(header::CONTENT_ENCODING);
         for coding in is_coded.then(|| head.headers.get_all(header::CONTENT_ENCODING)).into_iter().flatten() {
@@ -175,7 +186,9 @@ impl Settings {
                 return Err(Rejection::ContentCoding { coding: shown });
             }
         }
-        grpc::check_head(&head.headers)?;
+        if is_grpc {
+            grpc::check_head(&head.headers)?;
+        }
         let limit = self.limits.bytes;
         if at_least > limit {
             return Err(Rejection::BodyTooLarge { limit, declared: Some(at_least) });
