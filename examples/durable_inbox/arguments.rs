@@ -8,7 +8,7 @@ usage: durable_inbox --listen ADDR --store STORE --log FILE [--attempts N] [--le
        durable_inbox --worker-only --store STORE --log FILE [--attempts N] [--lease-ms N]
        durable_inbox --admin counts|list|requeue --store STORE
 
-STORE is sqlite:PATH or postgres:URL";
+STORE is sqlite:PATH, postgres:URL or memory:";
 
 const ATTEMPTS: u32 = 5;
 const LEASE: Duration = Duration::from_secs(3);
@@ -22,6 +22,8 @@ pub struct Arguments {
 pub enum Place {
     Sqlite(PathBuf),
     Postgres(String),
+    /// Loses what it holds with the process: to see the difference.
+    Memory,
 }
 
 /// A URL may hold a password, so it is not shown.
@@ -30,6 +32,7 @@ impl fmt::Display for Place {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
             Self::Postgres(_) => f.write_str("postgres:…"),
+            Self::Memory => f.write_str("memory:"),
         }
     }
 }
@@ -45,7 +48,8 @@ impl FromStr for Place {
                 Ok(Self::Postgres(text.into()))
             }
             Some(("postgres", url)) if !url.is_empty() => Ok(Self::Postgres(url.into())),
-            _ => Err(format!("--store {text:?}: write sqlite:PATH or postgres:URL")),
+            Some(("memory", "")) => Ok(Self::Memory),
+            _ => Err(format!("--store {text:?}: write sqlite:PATH, postgres:URL or memory:")),
         }
     }
 }
@@ -115,6 +119,10 @@ impl Given {
             return Err("--endpoint-only and --worker-only exclude each other".into());
         }
         let serves = self.listen.is_some() || self.log.is_some() || self.endpoint_only || self.worker_only;
+        let shares = !self.endpoint_only && !self.worker_only && self.admin.is_none();
+        if matches!(store, Place::Memory) && !shares {
+            return Err("--store memory: is seen by one process alone".into());
+        }
         let mode = match self.admin {
             Some(_) if serves => return Err("--admin goes with --store alone".into()),
             Some(task) => Mode::Admin(task),

@@ -7,7 +7,7 @@
 //! durable_inbox --admin counts|list|requeue --store STORE
 //! ```
 //!
-//! STORE is `sqlite:PATH` or `postgres:URL`. It takes `POST /github`, signed with the secret from `WEBHOOK_SECRET` (default
+//! STORE is `sqlite:PATH` or `postgres:URL`; with `memory:` a crash loses what was acknowledged. It takes `POST /github`, signed with the secret from `WEBHOOK_SECRET` (default
 //! `quickstart-secret`), and prints `listening on http://…` once it does. The first SIGTERM or ctrl-c lets what runs
 //! finish, a second one ends the process at once.
 //!
@@ -36,7 +36,7 @@ use tower_webhook::{
     inbox::{Inbox, RunningWorker},
     provider,
     serve::Server,
-    store::{InboxStore, SqliteStore, postgres::PostgresStore},
+    store::{InboxStore, MemoryInbox, SqliteStore, postgres::PostgresStore},
 };
 
 use crate::{
@@ -104,6 +104,7 @@ async fn start(Arguments { store, mode }: Arguments) -> Result<(), Fault> {
 async fn open(place: &Place) -> Result<Arc<dyn InboxStore>, Fault> {
     Ok(match place {
         Place::Sqlite(path) => Arc::new(SqliteStore::open(path)?),
+        Place::Memory => Arc::new(MemoryInbox::default()),
         Place::Postgres(url) => {
             let config: tokio_postgres::Config = url.parse()?;
             // The second connection hears of what other processes store, so it must not lead to a pooler.

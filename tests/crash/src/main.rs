@@ -1,7 +1,7 @@
 //! Kills a server with an inbox again and again under load, and looks for what is lost.
 //!
 //! ```text
-//! crash SERVER sqlite|postgres|transaction KILLS
+//! crash SERVER sqlite|postgres|transaction|memory KILLS
 //! crash SERVER many SECONDS
 //! crash SERVER paused
 //! ```
@@ -9,7 +9,8 @@
 //! SERVER is the program of the example `durable_inbox`, for `transaction` that of the example of that name;
 //! `scripts/crash` builds and names it. What is acknowledged is
 //! written down by this process, which nobody kills, and compared with what the server's handler and store say in the
-//! end. Ends with 0 when nothing is lost and nothing ran twice without having been in flight at a kill.
+//! end. Ends with 0 when nothing is lost and nothing ran twice without having been in flight at a kill; for `memory`, the
+//! negative control, when something is lost.
 
 mod effects;
 mod ledger;
@@ -73,6 +74,7 @@ fn parse(arguments: &[String]) -> Option<(PathBuf, Mode)> {
 
 async fn run(program: PathBuf, mode: Mode) -> Result<bool, Fault> {
     match mode {
+        Mode::Kill(Store::Memory, kills) => control(program, kills).await,
         Mode::Kill(store, kills) => test(program, store, kills).await,
         Mode::Transaction(kills) => effects::test(program, kills).await,
         Mode::Many(length) => many::test(program, length).await,
@@ -82,7 +84,7 @@ async fn run(program: PathBuf, mode: Mode) -> Result<bool, Fault> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: crash SERVER sqlite|postgres|transaction KILLS\n       crash SERVER many SECONDS\n       crash SERVER paused"
+        "usage: crash SERVER sqlite|postgres|transaction|memory KILLS\n       crash SERVER many SECONDS\n       crash SERVER paused"
     );
     ExitCode::from(2)
 }
@@ -98,6 +100,13 @@ async fn test(program: PathBuf, store: Store, kills: u32) -> Result<bool, Fault>
         println!("the server's last words:\n{}", bench.last_words());
     }
     Ok(verdict.passed())
+}
+
+async fn control(program: PathBuf, kills: u32) -> Result<bool, Fault> {
+    let mut bench = Bench::set_up(program, Store::Memory).await?;
+    let (acknowledged, lost) = bench.control(kills).await?;
+    println!("memory: {kills} crashes; {acknowledged} acknowledged, {lost} lost (a memory must be seen to lose)");
+    Ok(lost > 0)
 }
 
 async fn interrupted() {

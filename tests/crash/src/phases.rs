@@ -14,7 +14,7 @@ use crate::{
     postgres::Postgres,
     scratch::Scratch,
     server::{Server, Settings, free_address},
-    verdict::{Verdict, judge},
+    verdict::{Verdict, judge, unfinished},
 };
 
 const SECRET: &str = "crash-secret";
@@ -37,17 +37,20 @@ const OTHER: Kind = Kind::Slow;
 pub enum Store {
     Sqlite,
     Postgres,
+    /// The negative control.
+    Memory,
 }
 
 impl Store {
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Sqlite, Self::Postgres].into_iter().find(|store| store.name() == name)
+        [Self::Sqlite, Self::Postgres, Self::Memory].into_iter().find(|store| store.name() == name)
     }
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
+            Self::Memory => "memory",
         }
     }
 }
@@ -67,6 +70,7 @@ impl Bench {
     pub async fn set_up(program: PathBuf, store: Store) -> Result<Self, Fault> {
         let files = Scratch::new();
         let (postgres, store) = match store {
+            Store::Memory => (None, "memory:".to_owned()),
             Store::Sqlite => (None, format!("sqlite:{}", files.file("inbox.db").display())),
             Store::Postgres => {
                 let server = tokio::task::block_in_place(|| Postgres::start(&[]));
@@ -108,6 +112,19 @@ impl Bench {
         let log = std::fs::read_to_string(&self.settings.log)?;
         let listing = self.settings.admin("list").await?;
         Ok(judge(&self.ledger.ids()?, &log, &listing, &self.outages, provider.sent()))
+    }
+
+    /// The same kills of a server that keeps its inbox in memory. Returns how many were acknowledged, and how many of them
+    /// were not run to their end.
+    pub async fn control(&mut self, kills: u32) -> Result<(usize, usize), Fault> {
+        let server = self.settings.start().await?;
+        let provider = self.provider.clone();
+        let server = under_load(&provider, self.kill_servers(server, kills)).await?;
+        provider.rest().await?;
+        server.stop().await?;
+        let acknowledged = self.ledger.ids()?;
+        let lost = unfinished(&acknowledged, &std::fs::read_to_string(&self.settings.log)?);
+        Ok((acknowledged.len(), lost))
     }
 
     /// What the server wrote to its standard error.

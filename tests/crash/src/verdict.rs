@@ -100,6 +100,13 @@ pub fn judge(
     verdict
 }
 
+/// How many were acknowledged and have fewer runs than they need.
+pub fn unfinished(acknowledged: &[String], log: &str) -> usize {
+    let runs = runs(log);
+    let needed = |id: &str| 1 + usize::from(Kind::of(id) == Kind::FailsOnce);
+    acknowledged.iter().filter(|id| runs.get(&***id).map_or(0, Vec::len) < needed(id)).count()
+}
+
 /// Where in the log each delivery's attempts begin.
 fn runs(log: &str) -> HashMap<&str, Vec<usize>> {
     let mut runs: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -133,6 +140,12 @@ mod tests {
         let verdict = judge(&ids, "plain-1 1\nplain-2 1\n", listing, &[], 4);
         assert_eq!(verdict.lost, ["plain-2", "plain-3", "plain-4"]);
         assert!(!verdict.passed());
+    }
+
+    #[test]
+    fn what_never_ran_or_failed_and_was_not_run_again_is_unfinished() {
+        let ids = acknowledged(&["plain-1", "plain-2", "fails-3", "fails-4"]);
+        assert_eq!(unfinished(&ids, "plain-1 1\nfails-3 1\nfails-4 1\nfails-4 2\n"), 2);
     }
 
     #[test]
