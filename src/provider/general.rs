@@ -198,6 +198,11 @@ impl Provider {
         self.docs
     }
 
+    /// To which deliveries' answers it reads the body.
+    pub const fn answer_meaning(&self) -> &AnswerMeaning {
+        &self.answer
+    }
+
     /// Whether it reads the body of the answer to deliveries of this type, so that a duplicate must get it too.
     pub fn answer_carries_meaning(&self, event_type: Option<&str>) -> bool {
         match &self.answer {

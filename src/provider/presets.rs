@@ -133,6 +133,7 @@ const SLACK_FACTS: Facts = Facts {
         Doubt::second_hand(Fact::DeliveryId),
         Doubt::memory(Fact::EventType),
         Doubt::second_hand(Fact::Waits),
+        Doubt::second_hand(Fact::Retries),
         Doubt::second_hand(Fact::Schedule),
     ],
     docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack",
@@ -243,7 +244,7 @@ const META_FACTS: Facts = Facts {
     ],
     waits: Duration::from_secs(5),
     retries: retries(times(7, DAY)),
-    doubts: &[Doubt::memory(Fact::Waits), Doubt::memory(Fact::Retries)],
+    doubts: &[Doubt::memory(Fact::DeliveryId), Doubt::memory(Fact::Waits), Doubt::memory(Fact::Retries)],
     docs: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
     ..USUAL
 };
