@@ -1,19 +1,30 @@
 //! The presets.
 
+mod accounts;
+mod commerce;
+mod customers;
 mod dasha;
 mod form;
+mod list;
+mod messaging;
+mod platforms;
 
 use std::time::Duration;
 
+pub use accounts::{CLERK, DROPBOX, LIVEBLOCKS, OKTA, RESEND};
+pub use commerce::{COINBASE_COMMERCE, LEMON_SQUEEZY, PADDLE, RAZORPAY, SQUARE};
+pub use customers::{CALENDLY, HUBSPOT, TYPEFORM, ZENDESK};
 pub use dasha::{DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC};
+pub use list::all;
+pub use messaging::{INTERCOM, LINE, TELEGRAM, X_TWITTER, ZOOM};
+pub use platforms::{BITBUCKET, MUX, OPENAI, PAGERDUTY, SANITY, SENTRY, VERCEL};
 
 use super::{
-    facts::{IdSource, Retried, Retries, TypeSource},
+    facts::{Doubt, Fact, IdSource, Retried, Retries, TypeSource},
     general::Provider,
 };
 use crate::verify::{
-    Encoding, HeaderFamily, Kind, Part, Scheme, SignatureForm, Timestamp, TimestampFormat, TimestampPlace,
-    TokenScheme,
+    Encoding, HeaderFamily, Part, SignatureForm, Timestamp, TimestampFormat, TimestampPlace,
 };
 use form::*;
 
@@ -22,6 +33,17 @@ const STANDARD_WEBHOOKS_FACTS: Facts = Facts {
     id: SIGNED_ID,
     event_type: TYPE_FIELD,
     waits: Duration::from_secs(15),
+    schedule: &[
+        Duration::from_secs(5),
+        times(5, MINUTE),
+        times(30, MINUTE),
+        times(2, HOUR),
+        times(5, HOUR),
+        times(10, HOUR),
+        times(14, HOUR),
+        times(20, HOUR),
+        times(24, HOUR),
+    ],
     docs: "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
     ..USUAL
 };
@@ -31,14 +53,15 @@ const STANDARD_WEBHOOKS_FACTS: Facts = Facts {
 /// Id and timestamp are signed. A sender's example schedule of retries spans 75 h 35 min.
 pub const STANDARD_WEBHOOKS: Provider = preset(STANDARD_WEBHOOKS_FACTS, standard(STANDARD_FAMILIES));
 
-const SVIX_FAMILIES: &[HeaderFamily] =
-    &[signed_family("svix-signature", "svix-id", "svix-timestamp"), STANDARD_HEADERS];
+const SVIX_FAMILIES: &[HeaderFamily] = &[SVIX_HEADERS, STANDARD_HEADERS];
 
 const SVIX_FACTS: Facts = Facts {
     name: "svix",
     id: SIGNED_ID,
     event_type: TYPE_FIELD,
     waits: Duration::from_secs(15),
+    schedule: SVIX_SCHEDULE,
+    doubts: &[Doubt::memory(Fact::EventType)],
     docs: "https://docs.svix.com/receiving/verifying-payloads/how",
     ..USUAL
 };
@@ -57,6 +80,7 @@ const GITHUB_FACTS: Facts = Facts {
     event_type: &[TypeSource::Header(text("x-github-event"))],
     largest_body: Some(25 * 1024 * 1024),
     retries: Retries { after: Retried::Nothing, span: times(3, DAY) },
+    doubts: &[Doubt::second_hand(Fact::Retries)],
     docs: "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
     ..USUAL
 };
@@ -70,13 +94,17 @@ const GITHUB_FACTS: Facts = Facts {
 pub const GITHUB: Provider = preset(GITHUB_FACTS, sha256_of_body(HUB_FAMILIES));
 
 const STRIPE_FAMILIES: &[HeaderFamily] = &[family("stripe-signature")];
-const STRIPE_CONTENT: &[Part] = &[Part::Timestamp, Part::Literal(text(".")), Part::Body];
 
 const STRIPE_FACTS: Facts = Facts {
     name: "stripe",
     id: &[IdSource::Pointer(text("/id"))],
     event_type: TYPE_FIELD,
     retries: retries(times(3, DAY)),
+    doubts: &[
+        Doubt::second_hand(Fact::DeliveryId),
+        Doubt::assumed(Fact::Waits),
+        Doubt::second_hand(Fact::Retries),
+    ],
     docs: "https://docs.stripe.com/webhooks",
     ..USUAL
 };
@@ -87,20 +115,10 @@ const STRIPE_FACTS: Facts = Facts {
 /// Stripe waits is *not documented*; 10 s are counted. In live mode it retries for three days.
 pub const STRIPE: Provider = preset(
     STRIPE_FACTS,
-    hmac(
-        STRIPE_FAMILIES,
-        SignatureForm::Fields { separator: ',', signature: text("v1"), timestamp: Some(text("t")) },
-        Encoding::Hex,
-        STRIPE_CONTENT,
-        Some(Timestamp::field(TimestampFormat::Seconds)),
-    ),
+    stripe_like(STRIPE_FAMILIES, Encoding::Hex, Timestamp::field(TimestampFormat::Seconds)),
 );
 
-const SLACK_FAMILIES: &[HeaderFamily] = &[HeaderFamily {
-    signature: text("x-slack-signature"),
-    id: None,
-    timestamp: Some(text("x-slack-request-timestamp")),
-}];
+const SLACK_FAMILIES: &[HeaderFamily] = &[timed_family("x-slack-signature", "x-slack-request-timestamp")];
 const SLACK_CONTENT: &[Part] =
     &[Part::Literal(text("v0:")), Part::Timestamp, Part::Literal(text(":")), Part::Body];
 
@@ -110,6 +128,14 @@ const SLACK_FACTS: Facts = Facts {
     event_type: &[TypeSource::Pointer(text("/event/type")), TypeSource::Pointer(text("/type"))],
     waits: Duration::from_secs(3),
     retries: retries(HOUR),
+    schedule: &[Duration::ZERO, MINUTE, times(5, MINUTE)],
+    doubts: &[
+        Doubt::second_hand(Fact::DeliveryId),
+        Doubt::memory(Fact::EventType),
+        Doubt::second_hand(Fact::Waits),
+        Doubt::second_hand(Fact::Retries),
+        Doubt::second_hand(Fact::Schedule),
+    ],
     docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack",
     ..USUAL
 };
@@ -153,6 +179,7 @@ const GITLAB_FACTS: Facts = Facts {
     id: &[IdSource::Header(text("idempotency-key"))],
     event_type: &[TypeSource::Header(text("x-gitlab-event")), TypeSource::Pointer(text("/object_kind"))],
     retries: retries(DAY),
+    doubts: &[Doubt::second_hand(Fact::Waits), Doubt::assumed(Fact::Retries)],
     docs: "https://docs.gitlab.com/user/project/integrations/webhooks/",
     ..USUAL
 };
@@ -163,14 +190,22 @@ const GITLAB_FACTS: Facts = Facts {
 /// be set. The id is a header; `X-Gitlab-Event-UUID` is none, because all webhooks that set each other off share it
 /// (<https://gitlab.com/gitlab-org/gitlab/-/merge_requests/75821>). GitLab waits 10 s; that it does not retry is *unverified*,
 /// so retries of any failure are counted for a day.
-pub const GITLAB: Provider = preset(
-    GITLAB_FACTS,
-    Scheme(Kind::Token(TokenScheme { header: text("x-gitlab-token"), prefix: text("") })),
-);
+pub const GITLAB: Provider = preset(GITLAB_FACTS, token("x-gitlab-token"));
+
+const GITLAB_SIGNED_FACTS: Facts = Facts {
+    id: SIGNED_ID,
+    doubts: &[
+        Doubt::assumed(Fact::Secret),
+        Doubt::memory(Fact::Timestamp),
+        Doubt::assumed(Fact::Tolerance),
+        Doubt::second_hand(Fact::Waits),
+        Doubt::assumed(Fact::Retries),
+    ],
+    ..GITLAB_FACTS
+};
 
 /// GitLab with a signing token, in the form of Standard Webhooks. That the key is `whsec_` and base64 is *unverified*.
-pub const GITLAB_SIGNED: Provider =
-    preset(Facts { id: SIGNED_ID, ..GITLAB_FACTS }, standard(STANDARD_FAMILIES));
+pub const GITLAB_SIGNED: Provider = preset(GITLAB_SIGNED_FACTS, standard(STANDARD_FAMILIES));
 
 const LINEAR_FAMILIES: &[HeaderFamily] = &[family("linear-signature")];
 
@@ -180,6 +215,8 @@ const LINEAR_FACTS: Facts = Facts {
     event_type: &[TypeSource::Pointer(text("/type")), TypeSource::Header(text("linear-event"))],
     waits: Duration::from_secs(5),
     retries: retries(times(8, HOUR)),
+    schedule: &[MINUTE, HOUR, times(6, HOUR)],
+    doubts: &[Doubt::second_hand(Fact::DeliveryId), Doubt::second_hand(Fact::EventType)],
     docs: "https://linear.app/developers/webhooks",
     ..USUAL
 };
@@ -195,12 +232,7 @@ pub const LINEAR: Provider = preset(
         SignatureForm::Bare,
         Encoding::Hex,
         BODY,
-        Some(Timestamp {
-            place: TimestampPlace::Body(text("/webhookTimestamp")),
-            format: TimestampFormat::Milliseconds,
-            past: Some(MINUTE),
-            future: Some(MINUTE),
-        }),
+        Some(within(TimestampPlace::Body(text("/webhookTimestamp")), TimestampFormat::Milliseconds, MINUTE)),
     ),
 );
 
@@ -212,6 +244,7 @@ const META_FACTS: Facts = Facts {
     ],
     waits: Duration::from_secs(5),
     retries: retries(times(7, DAY)),
+    doubts: &[Doubt::memory(Fact::DeliveryId), Doubt::memory(Fact::Waits), Doubt::memory(Fact::Retries)],
     docs: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
     ..USUAL
 };
@@ -235,6 +268,12 @@ const TWITCH_FACTS: Facts = Facts {
     event_type: &[TypeSource::Header(text("twitch-eventsub-subscription-type"))],
     waits: Duration::from_secs(5),
     retries: retries(DAY),
+    doubts: &[
+        Doubt::memory(Fact::Secret),
+        Doubt::memory(Fact::Tolerance),
+        Doubt::assumed(Fact::Waits),
+        Doubt::assumed(Fact::Retries),
+    ],
     docs: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/",
     ..USUAL
 };
@@ -250,11 +289,6 @@ pub const TWITCH: Provider = preset(
         SignatureForm::Prefixed(text("sha256=")),
         Encoding::Hex,
         TWITCH_CONTENT,
-        Some(Timestamp {
-            place: TimestampPlace::Header,
-            format: TimestampFormat::Rfc3339,
-            past: Some(times(10, MINUTE)),
-            future: Some(times(10, MINUTE)),
-        }),
+        Some(within(TimestampPlace::Header, TimestampFormat::Rfc3339, times(10, MINUTE))),
     ),
 );

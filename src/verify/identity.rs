@@ -24,6 +24,15 @@ pub(super) struct Identity {
     body_is_signed: bool,
 }
 
+/// What an id is the digest of, where the provider names none.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Derived {
+    /// All that is signed.
+    OfContent,
+    /// The body alone.
+    OfBody,
+}
+
 #[derive(Debug, Clone)]
 enum BoundField {
     Header(HeaderName),
@@ -41,7 +50,9 @@ enum BoundId {
     Scheme,
     Field(BoundField),
     Composite { slots: Vec<usize>, only_types: Vec<String> },
+    Body,
     NeverFor(Vec<String>),
+    Never,
 }
 
 impl Identity {
@@ -58,7 +69,9 @@ impl Identity {
                     slots: composite.pointers.iter().map(|pointer| pointers.add(pointer)).collect(),
                     only_types: owned(&composite.only_types),
                 },
+                IdSource::Body => BoundId::Body,
                 IdSource::NeverFor(types) => BoundId::NeverFor(owned(types)),
+                IdSource::Never => BoundId::Never,
             })
         });
         let ids = ids.collect::<Result<_, ConfigError>>()?;
@@ -104,7 +117,7 @@ impl Identity {
         headers: &HeaderMap,
         fields: &Found,
         scheme_id: Option<&str>,
-        derived: impl FnOnce() -> DeliveryId,
+        derived: impl FnOnce(Derived) -> DeliveryId,
     ) -> Result<Option<DeliveryId>, Rejection> {
         let event_type = self.type_in_body(fields);
         let of_body = if self.body_is_signed { IdOrigin::Signed } else { IdOrigin::Unsigned };
@@ -124,6 +137,8 @@ impl Identity {
                     }
                     continue;
                 }
+                BoundId::Body => return Ok(Some(derived(Derived::OfBody))),
+                BoundId::Never => return Ok(None),
             };
             let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
             let length = text.len();
@@ -132,7 +147,7 @@ impl Identity {
             let id = DeliveryId::new(text, origin).ok_or(Rejection::DeliveryIdMalformed { fault, length })?;
             return Ok(Some(id));
         }
-        Ok(Some(derived()))
+        Ok(Some(derived(Derived::OfContent)))
     }
 }
 
@@ -208,7 +223,7 @@ mod tests {
 
     use crate::{
         delivery::IdOrigin,
-        provider::{DASHA_BLACKBOX, GITLAB},
+        provider::{DASHA_BLACKBOX, DROPBOX, GITLAB, Provider, TELEGRAM, ZOOM},
         verify::{KeyRing, Received, SchemeVerifier, Signing, SigningSecret, Verdict, Verifier},
     };
 
@@ -270,5 +285,37 @@ mod tests {
             judge(&verifier, request.body(Bytes::from_static(body.as_bytes())).unwrap()).id.unwrap()
         };
         assert_ne!(id(r#"{"object_kind":"push"}"#), id(r#"{"object_kind":"issue"}"#));
+    }
+
+    fn signed(preset: &Provider, body: &'static str, age: u64) -> Verdict {
+        let secret = SigningSecret::from_text("secret").unwrap();
+        let verifier = SchemeVerifier::new(preset, KeyRing::new(secret.clone())).unwrap();
+        let mut request = Request::post("/").body(Bytes::from_static(body.as_bytes())).unwrap();
+        let at = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        preset.sign(&mut request, &secret, &Signing::new("", at)).unwrap();
+        judge(&verifier, request)
+    }
+
+    #[test]
+    fn a_retry_that_is_signed_anew_has_the_id_of_its_body() {
+        let id = |body, age| signed(&ZOOM, body, age).id.unwrap();
+        let first = id(r#"{"event":"a","event_ts":1}"#, 60);
+        assert_eq!(first.origin(), IdOrigin::Derived);
+        assert_eq!(id(r#"{"event":"a","event_ts":1}"#, 0), first);
+        assert_ne!(id(r#"{"event":"a","event_ts":2}"#, 0), first);
+    }
+
+    #[test]
+    fn notifications_that_may_be_equal_in_every_byte_are_never_deduplicated() {
+        let told = signed(&DROPBOX, r#"{"list_folder":{"accounts":["dbid:1"]}}"#, 0);
+        assert_eq!(told.id, None);
+        assert_eq!(told.event_type.as_deref(), Some("list_folder"));
+    }
+
+    #[test]
+    fn an_update_of_telegrams_has_the_type_of_the_field_that_is_there() {
+        let update = signed(&TELEGRAM, r#"{"update_id":7,"callback_query":{"id":"q"}}"#, 0);
+        assert_eq!(update.event_type.as_deref(), Some("callback_query"));
+        assert_eq!(update.id.unwrap().as_str(), "7");
     }
 }

@@ -3,6 +3,8 @@
 #[path = "../../examples/conformance/line.rs"]
 mod line;
 mod round_trip;
+#[cfg(all(feature = "ed25519", feature = "p256", feature = "rsa", feature = "remote-keys"))]
+mod table;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
