@@ -29,6 +29,9 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
 /// Signatures tried in one header: providers send two during a rotation.
 pub const SIGNATURES_TRIED: usize = 16;
 
+/// Signatures of a private key tried in one header: each costs as much as hashing some 100 KiB, and providers send two.
+pub const PUBLIC_KEY_SIGNATURES_TRIED: usize = 4;
+
 /// Longest delivery id and event type, in bytes.
 pub const ID_LENGTH: usize = 128;
 

@@ -14,12 +14,13 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::{
     mac::Keyed,
+    public_key::VerifyingKey,
     scheme::{Kind, Scheme},
     secret::SigningSecret,
 };
 use crate::error::ConfigError;
 
-/// A signing secret with a name and a time during which it is valid.
+/// A signing secret, or a public key, with a name and a time during which it is valid.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -116,6 +117,10 @@ impl KeyRing {
                     let bytes = key.secret.key(&scheme.key)?;
                     Keyed::new(scheme.algorithm, &bytes).map(Box::new).map(Material::Mac)
                 }
+                Kind::PublicKey(scheme) => {
+                    let public = VerifyingKey::new(scheme.algorithm, &key.secret)?;
+                    Some(Material::Public(Box::new(public)))
+                }
                 Kind::Token(_) => Some(Material::Token(Sha256::digest(key.secret.as_given()).into())),
             };
             let malformed = || ConfigError::MalformedSecret {
@@ -141,6 +146,7 @@ struct BoundKey {
 
 enum Material {
     Mac(Box<Keyed>),
+    Public(Box<VerifyingKey>),
     Token([u8; 32]),
 }
 
@@ -180,12 +186,21 @@ impl BoundRing {
         self.find(now, |material| matches!(material, Material::Mac(keyed) if fits(keyed)))
     }
 
+    /// Finds the public key that `fits`.
+    pub(super) fn find_public_key(
+        &self,
+        now: SystemTime,
+        fits: impl Fn(&VerifyingKey) -> bool,
+    ) -> Result<Option<Arc<str>>, usize> {
+        self.find(now, |material| matches!(material, Material::Public(key) if fits(key)))
+    }
+
     /// Finds the key that is this token. Digests are compared, so not even the length shows in the time.
     pub(super) fn find_token(&self, now: SystemTime, given: &[u8]) -> Result<Option<Arc<str>>, usize> {
         let given: [u8; 32] = Sha256::digest(given).into();
         self.find(now, |material| match material {
             Material::Token(token) => token.ct_eq(&given).into(),
-            Material::Mac(_) => false,
+            Material::Mac(_) | Material::Public(_) => false,
         })
     }
 }

@@ -5,6 +5,9 @@ mod attacks;
 mod body;
 mod identity;
 mod keys;
+mod public_key;
 mod support;
 mod tenants;
 mod wycheproof;
+#[cfg(any(feature = "ed25519", feature = "p256", feature = "rsa"))]
+mod wycheproof_public_key;
