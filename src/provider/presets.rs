@@ -2,10 +2,12 @@
 
 mod dasha;
 mod form;
+mod public_key;
 
 use std::time::Duration;
 
 pub use dasha::{DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC};
+pub use public_key::{DISCORD, SENDGRID, STANDARD_WEBHOOKS_V1A, SVIX_V1A};
 
 use super::{
     facts::{IdSource, Retried, Retries, TypeSource},

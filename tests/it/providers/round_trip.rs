@@ -19,6 +19,8 @@ use tower_webhook::{
     verify::Signing,
 };
 
+use crate::support::rfc9421_keys::{ED25519_PRIVATE, ED25519_PUBLIC, P256_PRIVATE, P256_PUBLIC};
+
 const TEXT: &str = "it's a secret to everybody, and long enough to be one";
 const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// Has a timestamp where Linear has it, and an id wherever a provider has one in the body.
@@ -29,7 +31,7 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000)
 }
 
-/// All presets, each with a secret in its form.
+/// All presets with one secret for both sides, each in its form.
 fn presets() -> [(Provider, &'static str); 13] {
     [
         (provider::STANDARD_WEBHOOKS, WHSEC),
@@ -46,6 +48,24 @@ fn presets() -> [(Provider, &'static str); 13] {
         (provider::DASHA_BLACKBOX, TEXT),
         (provider::DASHA_BLACKBOX_STATIC, "a-token-of-printable-text"),
     ]
+}
+
+/// A preset with the key that signs and the key that verifies.
+type Pair = (Provider, SigningSecret, SigningSecret);
+
+/// All presets of which something can be signed with the features that are on.
+fn pairs() -> Vec<Pair> {
+    let secret = |text: &str| SigningSecret::from_text(text).unwrap();
+    let symmetric = presets().into_iter().map(|(preset, text)| (preset, secret(text), secret(text)));
+    let public = [
+        (provider::STANDARD_WEBHOOKS_V1A, ED25519_PRIVATE, ED25519_PUBLIC),
+        (provider::SVIX_V1A, ED25519_PRIVATE, ED25519_PUBLIC),
+        (provider::DISCORD, ED25519_PRIVATE, ED25519_PUBLIC),
+        (provider::SENDGRID, P256_PRIVATE, P256_PUBLIC),
+    ];
+    let public =
+        public.into_iter().map(|(preset, signs, verifies)| (preset, secret(signs), secret(verifies)));
+    symmetric.chain(public).filter(|(preset, ..)| preset.scheme().missing_feature().is_none()).collect()
 }
 
 fn stack(preset: &Provider, secret: &SigningSecret) -> WebhookLayer {
@@ -93,25 +113,23 @@ fn either_case(value: &str) -> Range<usize> {
     let hex = value.bytes().rev().take_while(u8::is_ascii_hexdigit).count();
     match value.strip_prefix("Bearer ") {
         Some(_) => 0.."Bearer".len(),
-        None if hex == 64 => value.len() - hex..value.len(),
+        None if hex == 64 || hex == 128 => value.len() - hex..value.len(),
         None => 0..0,
     }
 }
 
 #[tokio::test]
 async fn what_a_preset_signs_its_stack_takes() {
-    for (preset, text) in presets() {
-        let secret = SigningSecret::from_text(text).unwrap();
-        let stack = stack(&preset, &secret);
-        assert_eq!(status(&stack, signed(&preset, &secret)).await, StatusCode::OK, "{}", preset.name());
+    for (preset, signs, verifies) in pairs() {
+        let stack = stack(&preset, &verifies);
+        assert_eq!(status(&stack, signed(&preset, &signs)).await, StatusCode::OK, "{}", preset.name());
     }
 }
 
 #[tokio::test]
 async fn no_bit_of_a_signed_body_can_be_turned() {
-    for (preset, text) in presets().into_iter().filter(|(preset, _)| preset.scheme().signs_body()) {
-        let secret = SigningSecret::from_text(text).unwrap();
-        let (stack, request) = (stack(&preset, &secret), signed(&preset, &secret));
+    for (preset, signs, verifies) in pairs().into_iter().filter(|(preset, ..)| preset.scheme().signs_body()) {
+        let (stack, request) = (stack(&preset, &verifies), signed(&preset, &signs));
         for bit in 0..BODY.len() * 8 {
             let forged = request.clone().map(|body: Bytes| Bytes::from(with_bit_turned(&body, bit)));
             assert_eq!(
@@ -126,9 +144,8 @@ async fn no_bit_of_a_signed_body_can_be_turned() {
 
 #[tokio::test]
 async fn no_bit_of_a_signature_or_of_a_signed_header_can_be_turned() {
-    for (preset, text) in presets() {
-        let secret = SigningSecret::from_text(text).unwrap();
-        let (stack, request) = (stack(&preset, &secret), signed(&preset, &secret));
+    for (preset, signs, verifies) in pairs() {
+        let (stack, request) = (stack(&preset, &verifies), signed(&preset, &signs));
         let proof = proof(&preset, request.headers());
         assert!(!proof.is_empty(), "{} proves nothing", preset.name());
         for name in proof {
