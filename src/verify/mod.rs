@@ -57,6 +57,7 @@ mod identity;
 mod judge;
 mod layer;
 mod mac;
+pub mod message_signatures;
 mod pointer;
 pub mod public_key;
 mod ring;

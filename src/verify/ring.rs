@@ -72,6 +72,18 @@ impl Key {
         self.not_after = Some(time);
         self
     }
+
+    pub(super) fn is_valid(&self, now: SystemTime) -> bool {
+        self.not_before.is_none_or(|start| now >= start) && self.not_after.is_none_or(|end| now <= end)
+    }
+
+    pub(super) fn count_match(&self) {
+        self.matches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn matches(&self) -> u64 {
+        self.matches.load(Ordering::Relaxed)
+    }
 }
 
 /// Keys of which any valid one may have signed. Clones count matches together.
@@ -106,7 +118,7 @@ impl KeyRing {
 
     /// How many deliveries each key has verified, by its id: an old key that stays at its number is no longer used.
     pub fn matches(&self) -> Vec<(Option<Arc<str>>, u64)> {
-        self.keys.iter().map(|key| (key.id.clone(), key.matches.load(Ordering::Relaxed))).collect()
+        self.keys.iter().map(|key| (key.id.clone(), key.matches())).collect()
     }
 
     /// The keys in the form that a scheme needs, with everything computed that can be before a delivery comes.
@@ -158,10 +170,7 @@ impl fmt::Debug for BoundRing {
 
 impl BoundRing {
     fn valid(&self, now: SystemTime) -> impl Iterator<Item = &BoundKey> {
-        self.keys.iter().filter(move |bound| {
-            bound.key.not_before.is_none_or(|start| now >= start)
-                && bound.key.not_after.is_none_or(|end| now <= end)
-        })
+        self.keys.iter().filter(move |bound| bound.key.is_valid(now))
     }
 
     /// The id of the first valid key that `fits`, or how many valid keys there were.
@@ -170,7 +179,7 @@ impl BoundRing {
         for bound in self.valid(now) {
             tried += 1;
             if fits(&bound.material) {
-                bound.key.matches.fetch_add(1, Ordering::Relaxed);
+                bound.key.count_match();
                 return Ok(bound.key.id.clone());
             }
         }

@@ -41,6 +41,14 @@ impl<'a> Signing<'a> {
         self.id
     }
 
+    pub(super) const fn at(&self) -> SystemTime {
+        self.at
+    }
+
+    pub(super) const fn url(&self) -> Option<&'a str> {
+        self.url
+    }
+
     pub(crate) fn put_id(&self, headers: &mut HeaderMap, name: &str) -> Result<(), SignError> {
         put(headers, name, self.id)
     }
@@ -80,6 +88,15 @@ pub enum SignError {
     /// The scheme signs the full URL, and the request has a path alone.
     #[error("the scheme signs the full URL: give the request one, or call .to_url(..)")]
     NoUrl,
+    /// A header that is signed is not there.
+    #[error("the header {header} is signed, and is not there")]
+    NoHeader {
+        /// The header.
+        header: String,
+    },
+    /// A query parameter that is signed is not there, or is there several times.
+    #[error("a query parameter is signed, and is not there once")]
+    NoQueryParam,
     /// The private key cannot sign under the scheme's algorithm.
     #[error("the key from {source_name} cannot sign under the scheme's algorithm")]
     Key {
