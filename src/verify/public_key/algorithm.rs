@@ -1,6 +1,9 @@
 //! The algorithms, and which of them are built in.
 
-use super::message::{Digested, Message};
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256, Sha512};
+
 use crate::{error::ConfigError, verify::content::Content};
 
 /// How a provider signs with a private key. The scheme fixes it; nothing in a request can choose another one.
@@ -72,25 +75,27 @@ impl PublicKeyAlgorithm {
         }
     }
 
-    /// What of the content is signed: all of it, or a digest of it that is taken without copying the body.
-    pub(in crate::verify) fn message<'a>(self, content: &Content<'a>) -> Message<'a> {
+    /// What the key signs of a content: all of it, or a digest that is taken without copying the body.
+    pub(in crate::verify) fn message<'a>(self, content: &Content<'a>) -> Cow<'a, [u8]> {
         match self {
-            Self::Ed25519 => Message::Whole(content.whole()),
-            Self::RsaPkcs1Sha512 | Self::RsaPssSha512 => {
-                Message::Digest(Digested::sha512(|take| content.feed(take)))
-            }
-            _ => Message::Digest(Digested::sha256(|take| content.feed(take))),
+            Self::Ed25519 => content.whole(),
+            Self::RsaPkcs1Sha512 | Self::RsaPssSha512 => digest::<Sha512>(|take| content.feed(take)),
+            _ => digest::<Sha256>(|take| content.feed(take)),
         }
     }
 
     /// The same of a content that is in one piece.
-    pub(in crate::verify) fn message_of(self, content: &[u8]) -> Message<'_> {
+    pub(in crate::verify) fn message_of(self, content: &[u8]) -> Cow<'_, [u8]> {
         match self {
-            Self::Ed25519 => Message::Whole(content.into()),
-            Self::RsaPkcs1Sha512 | Self::RsaPssSha512 => {
-                Message::Digest(Digested::sha512(|take| take(content)))
-            }
-            _ => Message::Digest(Digested::sha256(|take| take(content))),
+            Self::Ed25519 => Cow::Borrowed(content),
+            Self::RsaPkcs1Sha512 | Self::RsaPssSha512 => digest::<Sha512>(|take| take(content)),
+            _ => digest::<Sha256>(|take| take(content)),
         }
     }
+}
+
+fn digest<'a, D: Digest>(feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Cow<'a, [u8]> {
+    let mut digest = D::new();
+    feed(&mut |piece| digest.update(piece));
+    Cow::Owned(digest.finalize().to_vec())
 }

@@ -9,7 +9,7 @@ use p256::{
     pkcs8::{DecodePrivateKey, DecodePublicKey},
 };
 
-use super::{PublicKeyAlgorithm, message::Digested};
+use super::PublicKeyAlgorithm;
 
 pub(in crate::verify) struct Verifying {
     key: VerifyingKey,
@@ -39,13 +39,6 @@ impl Form {
     }
 }
 
-const fn sha256(digest: &Digested) -> Option<&[u8; 32]> {
-    match digest {
-        Digested::Sha256(digest) => Some(digest),
-        Digested::Sha512(_) => None,
-    }
-}
-
 impl Verifying {
     /// DER.
     pub(super) fn read(algorithm: PublicKeyAlgorithm, bytes: &[u8]) -> Option<Self> {
@@ -53,11 +46,9 @@ impl Verifying {
         Some(Self { key: key.into(), form: Form::of(algorithm) })
     }
 
-    pub(super) fn verifies(&self, digest: &Digested, signature: &[u8]) -> bool {
-        let (Some(digest), Some(signature)) = (sha256(digest), self.form.read(signature)) else {
-            return false;
-        };
-        self.key.verify_prehash(digest, &signature).is_ok()
+    pub(super) fn verifies(&self, digest: &[u8], signature: &[u8]) -> bool {
+        let signature = self.form.read(signature);
+        signature.is_some_and(|signature| self.key.verify_prehash(digest, &signature).is_ok())
     }
 }
 
@@ -77,8 +68,8 @@ impl Signing {
     }
 
     /// Deterministic (RFC 6979): no source of randomness that could fail.
-    pub(super) fn sign(&self, digest: &Digested) -> Option<Vec<u8>> {
-        let signature: Signature = self.key.sign_prehash(sha256(digest)?).ok()?;
+    pub(super) fn sign(&self, digest: &[u8]) -> Option<Vec<u8>> {
+        let signature: Signature = self.key.sign_prehash(digest).ok()?;
         Some(match self.form {
             Form::Der => signature.to_der().as_bytes().to_vec(),
             Form::Fixed => signature.to_bytes().to_vec(),

@@ -4,7 +4,6 @@ use std::fmt;
 
 use super::{
     PublicKeyAlgorithm as A,
-    message::Message,
     text::{Half, malformed, read},
 };
 use crate::{error::ConfigError, verify::SigningSecret};
@@ -59,21 +58,19 @@ impl VerifyingKey {
         }
     }
 
-    /// Whether the owner of the private half has signed this message so.
+    /// Whether the owner of the private half has signed this message, as the algorithm makes it of a content, so.
     #[cfg_attr(
         not(any(feature = "ed25519", feature = "p256", feature = "rsa")),
         expect(unused_variables, reason = "without any of the features there is no key")
     )]
-    pub(in crate::verify) fn verifies(&self, message: &Message<'_>, signature: &[u8]) -> bool {
+    pub(in crate::verify) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match *self {
             #[cfg(feature = "ed25519")]
-            Self::Ed25519(ref key) => message.whole().is_some_and(|whole| key.verifies(whole, signature)),
+            Self::Ed25519(ref key) => key.verifies(message, signature),
             #[cfg(feature = "p256")]
-            Self::EcdsaP256(ref key) => {
-                message.digest().is_some_and(|digest| key.verifies(digest, signature))
-            }
+            Self::EcdsaP256(ref key) => key.verifies(message, signature),
             #[cfg(feature = "rsa")]
-            Self::Rsa(ref key) => message.digest().is_some_and(|digest| key.verifies(digest, signature)),
+            Self::Rsa(ref key) => key.verifies(message, signature),
         }
     }
 }
@@ -113,14 +110,14 @@ impl SigningKey {
         not(any(feature = "ed25519", feature = "p256", feature = "rsa")),
         expect(unused_variables, reason = "without any of the features there is no key")
     )]
-    pub(in crate::verify) fn sign(&self, message: &Message<'_>) -> Option<Vec<u8>> {
+    pub(in crate::verify) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match *self {
             #[cfg(feature = "ed25519")]
-            Self::Ed25519(ref key) => message.whole().map(|whole| key.sign(whole)),
+            Self::Ed25519(ref key) => Some(key.sign(message)),
             #[cfg(feature = "p256")]
-            Self::EcdsaP256(ref key) => message.digest().and_then(|digest| key.sign(digest)),
+            Self::EcdsaP256(ref key) => key.sign(message),
             #[cfg(feature = "rsa")]
-            Self::Rsa(ref key) => message.digest().and_then(|digest| key.sign(digest)),
+            Self::Rsa(ref key) => key.sign(message),
         }
     }
 }

@@ -57,7 +57,6 @@ mod ecdsa;
 #[cfg(feature = "ed25519")]
 mod ed25519;
 mod key;
-mod message;
 #[cfg(feature = "rsa")]
 mod rsa;
 mod text;
