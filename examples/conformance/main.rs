@@ -1,7 +1,7 @@
 //! Judges captured requests and compares with what the providers' own SDKs said of them.
 //!
 //! ```text
-//! cargo run --release --example conformance -- FILE...
+//! cargo run --release --all-features --example conformance -- FILE...
 //! ```
 //!
 //! Each line of a file is one request: see `tests/vectors/README.md`. Prints each disagreement and the counts for each

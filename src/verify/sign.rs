@@ -95,8 +95,17 @@ pub enum SignError {
         header: String,
     },
     /// A query parameter that is signed is not there, or is there several times.
-    #[error("a query parameter is signed, and is not there once")]
-    NoQueryParam,
+    #[error("the query parameter {name} is signed, and is not there once")]
+    NoQueryParam {
+        /// Its name, percent-encoded.
+        name: String,
+    },
+    /// A message signature's label is none.
+    #[error("{label:?} is no label: write lower-case letters, digits and _-.*, a letter first")]
+    Label {
+        /// What was given.
+        label: String,
+    },
     /// The private key cannot sign under the scheme's algorithm.
     #[error("the key from {source_name} cannot sign under the scheme's algorithm")]
     Key {

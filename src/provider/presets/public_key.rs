@@ -67,13 +67,13 @@ const DISCORD_FACTS: Facts = Facts {
     waits: Duration::from_secs(3),
     retries: retries(times(10, MINUTE)),
     answered_types: &[text("1"), text("2"), text("3"), text("4"), text("5")],
-    docs: "https://docs.discord.com/developers/interactions/receiving-and-responding",
+    docs: "https://discord.com/developers/docs/interactions/receiving-and-responding",
     ..USUAL
 };
 
 /// Discord, interactions and webhook events:
-/// <https://docs.discord.com/developers/interactions/receiving-and-responding> and
-/// <https://docs.discord.com/developers/events/webhook-events>.
+/// <https://discord.com/developers/docs/interactions/receiving-and-responding> and
+/// <https://discord.com/developers/docs/events/webhook-events>.
 ///
 /// The ring's secret is the application's public key, 64 hexadecimal digits. Needs the feature `ed25519`. Discord sends bad
 /// signatures on purpose and takes an endpoint away that does not answer them with 401, as this stack does.

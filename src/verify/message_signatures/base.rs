@@ -23,7 +23,7 @@ pub(super) enum Missing {
     Url,
     Header(HeaderName),
     /// The query has no parameter of this name, or several.
-    QueryParam,
+    QueryParam(String),
 }
 
 impl<'a> Target<'a> {
@@ -68,7 +68,8 @@ impl<'a> Target<'a> {
                 base.extend_from_slice(self.query().unwrap_or_default().as_bytes());
             }
             Component::QueryParam(name) => {
-                let value = query_param(self.query().unwrap_or_default(), name).ok_or(Missing::QueryParam)?;
+                let value = query_param(self.query().unwrap_or_default(), name)
+                    .ok_or_else(|| Missing::QueryParam(name.clone()))?;
                 base.extend_from_slice(value.as_bytes());
             }
             Component::ContentDigest => {
@@ -257,7 +258,7 @@ mod tests {
         for query in ["", "a=1", "b=1&b=2", "b=1&%62=2", "b&b"] {
             let url = format!("https://example.com/?{query}");
             let outcome = lines(&url, &[Component::QueryParam("b".to_owned())]);
-            assert_eq!(outcome, Err(Missing::QueryParam), "{query}");
+            assert_eq!(outcome, Err(Missing::QueryParam("b".to_owned())), "{query}");
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
     component::{CONTENT_DIGEST, Component},
     digest::DigestAlgorithm,
     keys::{MessageKey, Signer},
-    structured::{Bare, InnerList, Parameters},
+    structured::{Bare, InnerList, Parameters, is_name},
     verifier::{SIGNATURE, SIGNATURE_INPUT, default_components},
 };
 use crate::{
@@ -111,8 +111,12 @@ impl MessageSigner {
     ///
     /// # Errors
     ///
-    /// [`SignError`] when a header or the URL that is signed is missing, or a value cannot stand in its header.
+    /// [`SignError`] when a header or the URL that is signed is missing, a value cannot stand in its header, or the label is
+    /// none.
     pub fn sign(&self, request: &mut Request<Bytes>, signing: &Signing<'_>) -> Result<(), SignError> {
+        if !is_name(&self.label) {
+            return Err(SignError::Label { label: self.label.clone() });
+        }
         let with_digest = !request.body().is_empty();
         let components: Vec<Component> = self
             .components
@@ -151,6 +155,10 @@ impl MessageSigner {
         if let Some(tag) = &self.tag {
             parameters.push(("tag".to_owned(), Bare::Text(tag.clone())));
         }
+        let not_printable = |(_, value): &(String, Bare)| matches!(value, Bare::Text(text) if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+        if parameters.iter().any(not_printable) {
+            return Err(SignError::HeaderValue { header: SIGNATURE_INPUT.to_owned() });
+        }
         let items = components.iter().map(Component::item).collect();
         let mut written = String::new();
         InnerList { items, parameters: Parameters(parameters) }.write(&mut written);
@@ -178,7 +186,7 @@ fn base(
     target.base(components, parameters).map_err(|missing| match missing {
         Missing::Url => SignError::NoUrl,
         Missing::Header(name) => SignError::NoHeader { header: name.to_string() },
-        Missing::QueryParam => SignError::NoQueryParam,
+        Missing::QueryParam(name) => SignError::NoQueryParam { name },
     })
 }
 

@@ -150,6 +150,12 @@ pub(super) fn dictionary(field: &[u8]) -> Result<Dictionary, Fault> {
     Ok(members)
 }
 
+/// Whether a text can name a member.
+pub(super) fn is_name(text: &str) -> bool {
+    let mut reader = Reader(text.as_bytes());
+    reader.name().is_ok() && reader.0.is_empty()
+}
+
 struct Reader<'a>(&'a [u8]);
 
 const UNEXPECTED: Fault = "not a structured field";

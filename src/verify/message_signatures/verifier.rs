@@ -254,7 +254,7 @@ fn refuse(missing: Missing) -> Rejection {
             Rejection::PublicUrlUnknown { hint: "call .public_url(..) with the address that is sent to" }
         }
         Missing::Header(name) => Rejection::HeaderMissing { header: name.to_string() },
-        Missing::QueryParam => malformed("it covers a query parameter that is not there once"),
+        Missing::QueryParam(_) => malformed("it covers a query parameter that is not there once"),
     }
 }
 

@@ -367,7 +367,21 @@ fn a_request_that_lacks_what_is_signed_cannot_be_signed() {
     let date = Component::header("date").unwrap();
     assert!(matches!(attempt(vec![date], "/in"), Err(SignError::NoHeader { header }) if header == "date"));
     let parameter = || vec![Component::QueryParam("a".to_owned())];
-    assert!(matches!(attempt(parameter(), "/in?a=1&a=2"), Err(SignError::NoQueryParam)));
+    assert!(
+        matches!(attempt(parameter(), "/in?a=1&a=2"), Err(SignError::NoQueryParam { name }) if name == "a")
+    );
     assert!(attempt(parameter(), "/in?a=1").is_ok());
+    for label in ["", "Sig", "1", "a b", "a=", "é"] {
+        let mut request = unsigned("/in", "{}");
+        let signer = signer("k").components([Component::Path]).label(label);
+        let outcome = signer.sign(&mut request, &Signing::new("", clock.wall()));
+        assert!(matches!(outcome, Err(SignError::Label { .. })), "{label}");
+    }
+    for nonce in ["\t", "é", "\n"] {
+        let mut request = unsigned("/in", "{}");
+        let signer = signer("k").components([Component::Path]);
+        let outcome = signer.sign(&mut request, &Signing::new(nonce, clock.wall()));
+        assert!(matches!(outcome, Err(SignError::HeaderValue { .. })), "{nonce:?}");
+    }
     assert!(attempt(vec![Component::TargetUri], "https://hooks.example.com/in").is_ok());
 }

@@ -334,13 +334,13 @@ mod p256 {
     /// Anybody turns (r, s) into (r, n - s), which fits too.
     #[tokio::test]
     async fn the_second_form_of_a_signature_is_the_same_delivery() {
-        use ::p256::{Scalar, ecdsa::Signature};
+        use ::p256::ecdsa::Signature;
         let layer = layer(SENDGRID, text_secret(P256_PUBLIC), &clock());
         let request = signed(&SENDGRID, &text_secret(P256_PRIVATE), &clock(), "[]");
         let header = "x-twilio-email-event-webhook-signature";
         let given = Signature::from_der(&STANDARD.decode(&request.headers()[header]).unwrap()).unwrap();
         let (r, s) = given.split_scalars();
-        let turned = Signature::from_scalars(*r, -Scalar::from(*s)).unwrap();
+        let turned = Signature::from_scalars(*r, -(*s)).unwrap();
         let mut second = request.clone();
         let text = STANDARD.encode(turned.to_der().as_bytes());
         second.headers_mut().insert(header, text.parse().unwrap());
