@@ -29,6 +29,15 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
 /// Signatures tried in one header: providers send two during a rotation.
 pub const SIGNATURES_TRIED: usize = 16;
 
+/// Signatures of a private key tried in one header: each costs as much as hashing some 100 KiB, and providers send two.
+pub const PUBLIC_KEY_SIGNATURES_TRIED: usize = 4;
+
+/// Longest `Signature-Input`, `Signature` or `Content-Digest`, in bytes: four RSA signatures of 4096 bits take 3 KiB.
+pub const SIGNATURE_FIELD_LENGTH: usize = 8 * 1024;
+
+/// Components that one message signature may cover: three times what the largest known profile does.
+pub const SIGNED_COMPONENTS: usize = 32;
+
 /// Longest delivery id and event type, in bytes.
 pub const ID_LENGTH: usize = 128;
 

@@ -202,4 +202,29 @@ pub enum ConfigError {
         /// What was given, cut to 128 characters.
         text: String,
     },
+
+    /// A private key stands where the public one is needed.
+    #[error(
+        "the key from {source_name} is a private key: who verifies needs the public one, and should have no other"
+    )]
+    PrivateKeyGiven {
+        /// Where it came from; never the key.
+        source_name: String,
+    },
+
+    /// A public key stands where the private one is needed.
+    #[error("the key from {source_name} is a public key: who signs needs the private one")]
+    PublicKeyGiven {
+        /// Where it came from.
+        source_name: String,
+    },
+
+    /// What was asked for is not built in.
+    #[error("{needed_for} are not built in: turn on the feature `{feature}` of tower-webhook")]
+    FeatureMissing {
+        /// The feature of this crate.
+        feature: &'static str,
+        /// What needs it.
+        needed_for: &'static str,
+    },
 }

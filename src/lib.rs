@@ -30,6 +30,7 @@
 //! |---|---|
 //! | put a stack on a route | [`stack`] |
 //! | verify signatures, rotate keys, sign | [`verify`] and [`provider`] |
+//! | verify with public keys, or HTTP message signatures | [`verify::public_key`], [`verify::message_signatures`] |
 //! | find the client's address and admit networks | [`client_ip`], [`allowlist`] |
 //! | limit rates | [`rate_limit`] |
 //! | run each delivery once | [`idempotency`] and [`store`] |

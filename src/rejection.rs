@@ -127,6 +127,24 @@ pub enum Rejection {
         /// The endpoint's name.
         endpoint: Box<str>,
     },
+    /// What must be signed is not among what the signature covers.
+    #[error("{component} must be signed, and is not")]
+    ComponentNotSigned {
+        /// The component, as a message signature names it.
+        component: Box<str>,
+    },
+    /// The body is not the one whose digest is signed.
+    #[error("the body has another {algorithm} than the one that is signed")]
+    DigestMismatch {
+        /// The digest's algorithm.
+        algorithm: &'static str,
+    },
+    /// The full URL is signed, and nobody has said what it is.
+    #[error("the address that is sent to is signed, and unknown: {hint}")]
+    PublicUrlUnknown {
+        /// The call that is missing on the server.
+        hint: &'static str,
+    },
     /// No key is known for this request.
     #[error("no key is known for this request")]
     UnknownKey,

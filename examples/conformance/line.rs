@@ -22,6 +22,9 @@ pub struct Line {
     /// Newest first.
     #[serde(default)]
     secrets: Vec<String>,
+    /// The provider's public key, in the form that it hands out.
+    #[serde(default)]
+    public_key: Option<String>,
     #[serde(default = "post")]
     method: String,
     pub url: String,
@@ -98,13 +101,17 @@ impl Line {
             ("square", "square-url-body") => provider::SQUARE,
             ("x-twitter", "x-sha256-base64") => provider::X_TWITTER,
             ("zoom", "zoom-v0") => provider::ZOOM,
+            ("standard-webhooks", "standard-webhooks-v1a") => provider::STANDARD_WEBHOOKS_V1A,
+            ("svix", "standard-webhooks-v1a") => provider::SVIX_V1A,
+            ("discord", "discord-ed25519") => provider::DISCORD,
+            ("sendgrid", "sendgrid-ecdsa-p256") => provider::SENDGRID,
             _ => return None,
         })
     }
 
-    /// The line's secrets.
+    /// The line's secrets, or its public key.
     pub fn keys(&self) -> Result<KeyRing, ConfigError> {
-        let mut secrets = self.secrets.iter().chain(&self.secret);
+        let mut secrets = self.secrets.iter().chain(&self.secret).chain(&self.public_key);
         let first = SigningSecret::from_text(secrets.next().map(String::as_str).unwrap_or_default())?;
         secrets.try_fold(KeyRing::of(Key::new(first)), |ring, next| {
             Ok(ring.and(SigningSecret::from_text(next.as_str())?))

@@ -21,6 +21,20 @@ use tower_webhook::{
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
+/// RFC 8032, section 7.1, test 1: a published key, and so one whose signatures an input could hold. None has these times.
+const ED25519: [&str; 2] = [
+    "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+    "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+];
+
+/// RFC 9421, appendix B.1.3.
+const P256: [&str; 2] = [
+    "MHcCAQEEIFKbhfNZfpDsW43+0+JjUr9K+bTeuxopu653+hBaXGA7oAoGCCqGSM49AwEHoUQDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lf\
+     w0EkjqF7xB4FivAxzic30tMM4GF+hR6Dxh71Z50VGGdldkkDXZCnTNnoXQ==",
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqIVYZVLCrPZHGHjP17CTW0/+D9Lfw0EkjqF7xB4FivAxzic30tMM4GF+hR6Dxh71Z50V\
+     GGdldkkDXZCnTNnoXQ==",
+];
+
 struct Preset {
     verifier: SchemeVerifier,
     names: Vec<HeaderName>,
@@ -42,7 +56,12 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         provider::DASHA_BLACKBOX_STATIC,
     ]
     .iter()
-    .map(preset)
+    .map(|provider| preset(provider, SECRET, SECRET))
+    .chain([
+        preset(&provider::STANDARD_WEBHOOKS_V1A, ED25519[0], ED25519[1]),
+        preset(&provider::DISCORD, ED25519[0], ED25519[1]),
+        preset(&provider::SENDGRID, P256[0], P256[1]),
+    ])
     .collect()
 });
 
@@ -51,12 +70,13 @@ fn now() -> SystemTime {
 }
 
 /// The headers that a preset reads are those that it writes.
-fn preset(preset: &Provider) -> Preset {
-    let secret = SigningSecret::from_text(SECRET).expect("it is a secret");
+fn preset(preset: &Provider, signs: &str, verifies: &str) -> Preset {
+    let secret = |text| SigningSecret::from_text(text).expect("it is a secret");
     let mut request = Request::new(Bytes::from_static(br#"{"webhookTimestamp":1760000000000}"#));
-    preset.sign(&mut request, &secret, &Signing::new("msg_1", now())).expect("it can be signed");
+    preset.sign(&mut request, &secret(signs), &Signing::new("msg_1", now())).expect("it can be signed");
     let names = request.headers().keys().cloned().collect();
-    Preset { verifier: SchemeVerifier::new(preset, KeyRing::new(secret)).expect("the secret fits"), names }
+    let keys = KeyRing::new(secret(verifies));
+    Preset { verifier: SchemeVerifier::new(preset, keys).expect("the secret fits"), names }
 }
 
 fuzz_target!(|data: &[u8]| {

@@ -8,6 +8,7 @@ mod form;
 mod list;
 mod messaging;
 mod platforms;
+mod public_key;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub use dasha::{DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC};
 pub use list::all;
 pub use messaging::{INTERCOM, LINE, TELEGRAM, X_TWITTER, ZOOM};
 pub use platforms::{BITBUCKET, MUX, OPENAI, PAGERDUTY, SANITY, SENTRY, VERCEL};
+pub use public_key::{DISCORD, SENDGRID, STANDARD_WEBHOOKS_V1A, SVIX_V1A};
 
 use super::{
     facts::{Doubt, Fact, IdSource, Retried, Retries, TypeSource},

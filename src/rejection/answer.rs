@@ -53,9 +53,12 @@ impl Rejection {
             | Self::TooManySignatures { .. }
             | Self::SignatureMismatch { .. }
             | Self::TokenMismatch { .. }
+            | Self::ComponentNotSigned { .. }
+            | Self::DigestMismatch { .. }
             | Self::UnknownKey
             | Self::TimestampMalformed { .. }
             | Self::TimestampTooOld { .. } => final_answer(self.authentication_code(), S::UNAUTHORIZED),
+            Self::PublicUrlUnknown { .. } => come_back("public-url-unknown", 30),
             Self::TimestampTooNew { .. } => come_back("timestamp-too-new", 60),
             Self::ClockImplausible { .. } => come_back("clock-implausible", 60),
             Self::DeliveryIdMalformed { .. } => final_answer("delivery-id-malformed", S::BAD_REQUEST),
@@ -97,6 +100,8 @@ impl Rejection {
             Self::TooManySignatures { .. } => "too-many-signatures",
             Self::SignatureMismatch { .. } => "signature-mismatch",
             Self::TokenMismatch { .. } => "token-mismatch",
+            Self::ComponentNotSigned { .. } => "component-not-signed",
+            Self::DigestMismatch { .. } => "digest-mismatch",
             Self::UnknownKey => "unknown-key",
             Self::TimestampMalformed { .. } => "timestamp-malformed",
             _ => "timestamp-too-old",

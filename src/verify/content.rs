@@ -1,5 +1,7 @@
 //! What is signed, piece by piece, without copying the body.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use sha2::{Digest, Sha256};
@@ -55,6 +57,16 @@ impl<'a> Content<'a> {
         if length > 0 {
             take(&gathered[..length]);
         }
+    }
+
+    /// All of it in one piece, which is the body itself where nothing else is signed.
+    pub(super) fn whole(&self) -> Cow<'a, [u8]> {
+        if let [Part::Body] = self.parts {
+            return Cow::Borrowed(self.body);
+        }
+        let mut whole = Vec::with_capacity(self.body.len() + GATHERED);
+        self.feed(&mut |piece| whole.extend_from_slice(piece));
+        Cow::Owned(whole)
     }
 
     fn piece(&self, part: &'a Part) -> &'a [u8] {

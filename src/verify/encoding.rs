@@ -1,5 +1,7 @@
 //! How a signature is written as text.
 
+use std::ops::RangeInclusive;
+
 use base64::{
     Engine as _,
     engine::{
@@ -52,6 +54,23 @@ impl Encoding {
             Self::Base64Url => decode_base64(&URL_SAFE, text, &mut bytes, length)?,
         }
         Some(bytes)
+    }
+
+    /// The bytes that `text` stands for, if they are as many as one of `lengths`.
+    pub(super) fn decode_any(self, text: &[u8], lengths: &RangeInclusive<usize>) -> Option<Vec<u8>> {
+        let longest = *lengths.end();
+        let most = if self == Self::Hex { longest * 2 } else { longest.div_ceil(3) * 4 };
+        if text.len() > most {
+            return None;
+        }
+        let bytes = match self {
+            // The decoder would skip a `0x`, whose x is no digit.
+            Self::Hex if text.iter().all(u8::is_ascii_hexdigit) => hex::decode(text).ok()?,
+            Self::Hex => return None,
+            Self::Base64 => STANDARD.decode(text).ok()?,
+            Self::Base64Url => URL_SAFE.decode(text).ok()?,
+        };
+        lengths.contains(&bytes.len()).then_some(bytes)
     }
 }
 
@@ -131,6 +150,25 @@ mod tests {
         assert!(Encoding::Hex.decode("AB".repeat(20).as_bytes(), 20).is_some());
         assert_eq!(Encoding::Hex.decode("a".repeat(39).as_bytes(), 20), None);
         assert_eq!(Encoding::Hex.decode("zz".repeat(20).as_bytes(), 20), None);
+    }
+
+    #[test]
+    fn a_signature_of_any_length_is_read_within_its_bounds_and_in_one_form() {
+        for length in [7, 8, 64, 72, 73] {
+            let bytes = vec![0xa5; length];
+            for encoding in [Encoding::Hex, Encoding::Base64, Encoding::Base64Url] {
+                let text = encoding.encode(&bytes);
+                let expected = (8..=72).contains(&length).then(|| bytes.clone());
+                assert_eq!(
+                    encoding.decode_any(text.as_bytes(), &(8..=72)),
+                    expected,
+                    "{encoding:?} {length}"
+                );
+            }
+        }
+        for wrong in ["0xa5a5a5a5a5a5a5a5", "a5a5a5a5a5a5a5a", "zz", ""] {
+            assert_eq!(Encoding::Hex.decode_any(wrong.as_bytes(), &(1..=72)), None, "{wrong}");
+        }
     }
 
     #[test]

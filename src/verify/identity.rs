@@ -119,8 +119,20 @@ impl Identity {
         scheme_id: Option<&str>,
         derived: impl FnOnce(Derived) -> DeliveryId,
     ) -> Result<Option<DeliveryId>, Rejection> {
+        self.id_where(self.body_is_signed, headers, fields, scheme_id, derived)
+    }
+
+    /// The same where the request, and not the scheme, says whether its body is signed.
+    pub(super) fn id_where(
+        &self,
+        body_is_signed: bool,
+        headers: &HeaderMap,
+        fields: &Found,
+        scheme_id: Option<&str>,
+        derived: impl FnOnce(Derived) -> DeliveryId,
+    ) -> Result<Option<DeliveryId>, Rejection> {
         let event_type = self.type_in_body(fields);
-        let of_body = if self.body_is_signed { IdOrigin::Signed } else { IdOrigin::Unsigned };
+        let of_body = if body_is_signed { IdOrigin::Signed } else { IdOrigin::Unsigned };
         for source in &self.ids {
             let (text, origin) = match source {
                 BoundId::Scheme => (scheme_id.map(str::to_owned), IdOrigin::Signed),

@@ -11,7 +11,7 @@ use super::{
     identity::{Derived, Identity},
     pointer::Found,
     ring::{BoundRing, StaticHeader},
-    scheme::{HmacScheme, Kind, Part, Scheme, TokenScheme, header_name},
+    scheme::{Frame, HmacScheme, Kind, Part, PublicKeyScheme, Scheme, TokenScheme, header_name},
     secret::SigningSecret,
     source::{BoundSource, KeyHandle, KeySource},
     timestamp::TimestampPlace,
@@ -43,6 +43,23 @@ enum Headers {
     Token(HeaderName),
 }
 
+impl Headers {
+    fn families(frame: Frame<'_>) -> Result<Self, ConfigError> {
+        frame.check()?;
+        let families = frame.families.iter().map(|family| {
+            let optional = |name: &Option<_>| -> Result<Option<HeaderName>, ConfigError> {
+                name.as_deref().map(header_name).transpose()
+            };
+            Ok(Family {
+                signature: header_name(&family.signature)?,
+                id: optional(&family.id)?,
+                timestamp: optional(&family.timestamp)?,
+            })
+        });
+        Ok(Self::Families(families.collect::<Result<_, ConfigError>>()?))
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Family {
     signature: HeaderName,
@@ -52,7 +69,7 @@ struct Family {
 
 /// A request that the owner of a valid key made.
 struct Proven<'r> {
-    /// What the MAC covers; `None` for a token.
+    /// What the MAC or the signature covers; `None` for a token.
     content: Option<Content<'r>>,
     scheme_id: Option<&'r [u8]>,
     signed_at: Option<SystemTime>,
@@ -65,28 +82,23 @@ impl SchemeVerifier {
     /// # Errors
     ///
     /// [`ConfigError::MalformedSecret`] when a secret is not in the form that the scheme takes,
-    /// [`ConfigError::InvalidHeaderName`] when a header that the provider names is none.
+    /// [`ConfigError::PrivateKeyGiven`] when it is a private key where the public one is needed,
+    /// [`ConfigError::FeatureMissing`] when the scheme's algorithm is not built in, [`ConfigError::InvalidHeaderName`] when
+    /// a header that the provider names is none.
     pub fn new(provider: &Provider, keys: impl Into<KeySource>) -> Result<Self, ConfigError> {
         let scheme = Arc::new(provider.scheme().clone());
         let mut identity = Identity::new(provider)?;
-        let (headers, timestamp_slot) = match &scheme.0 {
+        let (headers, frame) = match &scheme.0 {
             Kind::Token(token) => (Headers::Token(header_name(&token.header)?), None),
-            Kind::Hmac(hmac) => {
-                hmac.check()?;
-                let families = hmac.families.iter().map(|family| {
-                    let optional = |name: &Option<_>| -> Result<Option<HeaderName>, ConfigError> {
-                        name.as_deref().map(header_name).transpose()
-                    };
-                    Ok(Family {
-                        signature: header_name(&family.signature)?,
-                        id: optional(&family.id)?,
-                        timestamp: optional(&family.timestamp)?,
-                    })
-                });
-                let families = families.collect::<Result<_, ConfigError>>()?;
-                (Headers::Families(families), hmac.timestamp_pointer().map(|pointer| identity.also(pointer)))
+            Kind::Hmac(hmac) => (Headers::families(hmac.frame())?, Some(hmac.frame())),
+            Kind::PublicKey(public) => {
+                // Keys of tenants are read when their first delivery comes, which is late for this.
+                public.algorithm.require()?;
+                (Headers::families(public.frame())?, Some(public.frame()))
             }
         };
+        let pointer = frame.and_then(|frame| frame.timestamp_pointer());
+        let timestamp_slot = pointer.map(|pointer| identity.also(pointer));
         let keys = Arc::new(BoundSource::new(keys.into(), &scheme)?);
         Ok(Self { scheme, headers, identity, timestamp_slot, keys, required: Vec::new() })
     }
@@ -117,7 +129,19 @@ impl SchemeVerifier {
             }
         }
         match (&self.scheme.0, &self.headers) {
-            (Kind::Hmac(scheme), Headers::Families(families)) => read_families(scheme, families, headers),
+            (Kind::Hmac(scheme), Headers::Families(families)) => {
+                read_families(scheme.frame(), families, headers, |header| {
+                    let signatures = scheme.form.read(header, scheme.algorithm, scheme.encoding)?;
+                    Ok(Prepared { signatures, ..Prepared::default() })
+                })
+            }
+            (Kind::PublicKey(scheme), Headers::Families(families)) => {
+                read_families(scheme.frame(), families, headers, |header| {
+                    let lengths = scheme.algorithm.lengths();
+                    let public_signatures = scheme.form.read_public(header, lengths, scheme.encoding)?;
+                    Ok(Prepared { public_signatures, ..Prepared::default() })
+                })
+            }
             (Kind::Token(_), Headers::Token(name)) => single(headers, name).map(|_| Prepared::default()),
             _ => Err(Rejection::UnknownKey),
         }
@@ -145,9 +169,8 @@ impl SchemeVerifier {
 
     /// A body is parsed before its MAC is checked only where the MAC covers, once more, a time that stands in it.
     fn early_fields(&self, body: &[u8]) -> Option<Found> {
-        let is_content =
-            matches!(&self.scheme.0, Kind::Hmac(scheme) if scheme.content.contains(&Part::Timestamp));
-        (self.timestamp_slot.is_some() && is_content).then(|| self.identity.fields(body))
+        let slot_is_content = self.timestamp_slot.is_some() && self.scheme.signs(&Part::Timestamp);
+        slot_is_content.then(|| self.identity.fields(body))
     }
 
     /// The time that stands in a body whose MAC is good, judged.
@@ -169,12 +192,15 @@ impl SchemeVerifier {
         early: Option<&'r Found>,
     ) -> Result<Proven<'r>, Rejection> {
         let ring = prepared.ring.as_deref().ok_or(Rejection::UnknownKey)?;
+        let in_body = early
+            .zip(self.timestamp_slot)
+            .map(|(fields, slot)| fields.get(slot).and_then(Option::as_deref).unwrap_or_default());
         match (&self.scheme.0, &self.headers) {
             (Kind::Hmac(scheme), Headers::Families(_)) => {
-                let in_body = early
-                    .zip(self.timestamp_slot)
-                    .map(|(fields, slot)| fields.get(slot).and_then(Option::as_deref).unwrap_or_default());
                 prove_hmac(scheme, ring, received, prepared, in_body)
+            }
+            (Kind::PublicKey(scheme), Headers::Families(_)) => {
+                prove_public_key(scheme, ring, received, prepared, in_body)
             }
             (Kind::Token(token), Headers::Token(name)) => prove_token(token, name, ring, received),
             _ => Err(Rejection::UnknownKey),
@@ -211,31 +237,74 @@ fn prove_hmac<'r>(
     prepared: &Prepared<'r>,
     in_body: Option<&'r str>,
 ) -> Result<Proven<'r>, Rejection> {
-    let Received { head, body, now, .. } = received;
-    let timestamp = in_body.unwrap_or(prepared.timestamp);
-    let scheme_id = prepared.id;
+    let content = content(scheme.frame(), received, prepared, in_body)?;
+    let length = scheme.algorithm.length();
+    let key_id = ring
+        .find_mac(received.now, |keyed| {
+            prepared.signatures.contain(&keyed.mac(|take| content.feed(take)), length)
+        })
+        .map_err(|keys| Rejection::SignatureMismatch { keys })?;
+    let signed_at = time_in_head(scheme.frame(), received.now, prepared, in_body)?;
+    Ok(Proven { content: Some(content), scheme_id: prepared.id, signed_at, key_id })
+}
+
+/// The same with public keys.
+fn prove_public_key<'r>(
+    scheme: &'r PublicKeyScheme,
+    ring: &BoundRing,
+    received: Received<'r>,
+    prepared: &Prepared<'r>,
+    in_body: Option<&'r str>,
+) -> Result<Proven<'r>, Rejection> {
+    let content = content(scheme.frame(), received, prepared, in_body)?;
+    let message = scheme.algorithm.message(&content);
+    let key_id = ring
+        .find_public_key(received.now, |key| {
+            prepared.public_signatures.iter().any(|signature| key.verifies(&message, signature))
+        })
+        .map_err(|keys| Rejection::SignatureMismatch { keys })?;
+    let signed_at = time_in_head(scheme.frame(), received.now, prepared, in_body)?;
+    Ok(Proven { content: Some(content), scheme_id: prepared.id, signed_at, key_id })
+}
+
+/// What is signed, if all of it is there.
+#[inline]
+fn content<'r>(
+    frame: Frame<'r>,
+    received: Received<'r>,
+    prepared: &Prepared<'r>,
+    in_body: Option<&'r str>,
+) -> Result<Content<'r>, Rejection> {
+    let Received { head, body, .. } = received;
     let content = Content {
-        parts: &scheme.content,
-        id: scheme_id.unwrap_or_default(),
-        timestamp,
+        parts: frame.content,
+        id: prepared.id.unwrap_or_default(),
+        timestamp: in_body.unwrap_or(prepared.timestamp),
         method: &head.method,
         url: received.public_url.unwrap_or_default(),
         headers: &head.headers,
         body,
     };
     content.check()?;
-    let length = scheme.algorithm.length();
-    let key_id = ring
-        .find_mac(now, |keyed| prepared.signatures.contain(&keyed.mac(|take| content.feed(take)), length))
-        .map_err(|keys| Rejection::SignatureMismatch { keys })?;
-    let signed_at = match (&scheme.timestamp, in_body) {
-        (Some(rule), Some(_)) => Some(rule.format.read(timestamp)?),
+    Ok(content)
+}
+
+/// The time that is part of a content whose signature is good, judged.
+#[inline]
+fn time_in_head(
+    frame: Frame<'_>,
+    now: SystemTime,
+    prepared: &Prepared<'_>,
+    in_body: Option<&str>,
+) -> Result<Option<SystemTime>, Rejection> {
+    let signed_at = match (frame.timestamp, in_body) {
+        (Some(rule), Some(text)) => Some(rule.format.read(text)?),
         _ => prepared.signed_at,
     };
-    if let (Some(rule), Some(signed_at)) = (&scheme.timestamp, signed_at) {
+    if let (Some(rule), Some(signed_at)) = (frame.timestamp, signed_at) {
         rule.check(signed_at, now)?;
     }
-    Ok(Proven { content: Some(content), scheme_id, signed_at, key_id })
+    Ok(signed_at)
 }
 
 fn prove_token<'r>(
@@ -252,9 +321,10 @@ fn prove_token<'r>(
 
 /// Reads the first family whose signature header is there, and refuses what is missing or malformed in it.
 fn read_families<'h>(
-    scheme: &HmacScheme,
+    frame: Frame<'_>,
     families: &[Family],
     headers: &'h HeaderMap,
+    signatures: impl FnOnce(&'h str) -> Result<Prepared<'h>, Rejection>,
 ) -> Result<Prepared<'h>, Rejection> {
     // The only family is looked up once, below.
     let several = families.len() > 1;
@@ -262,23 +332,19 @@ fn read_families<'h>(
     let family = families.get(present.unwrap_or(0)).ok_or(Rejection::UnknownKey)?;
     let header =
         text(headers, &family.signature, Rejection::SignatureMalformed { fault: "not visible ASCII" })?;
-    let signatures = scheme.form.read(header, scheme.algorithm, scheme.encoding)?;
-    let id = family.id.as_ref().map(|name| signed_id(scheme, headers, name)).transpose()?;
-    let timestamp = timestamp_text(scheme, family, headers, header)?;
-    let signed_at = match &scheme.timestamp {
+    let prepared = signatures(header)?;
+    let id = family.id.as_ref().map(|name| signed_id(frame, headers, name)).transpose()?;
+    let timestamp = timestamp_text(frame, family, headers, header)?;
+    let signed_at = match frame.timestamp {
         Some(rule) if !matches!(rule.place(), TimestampPlace::Body(_)) => Some(rule.format.read(timestamp)?),
         _ => None,
     };
-    Ok(Prepared { signatures, id, timestamp, signed_at, ..Prepared::default() })
+    Ok(Prepared { id, timestamp, signed_at, ..prepared })
 }
 
-fn signed_id<'h>(
-    scheme: &HmacScheme,
-    headers: &'h HeaderMap,
-    name: &HeaderName,
-) -> Result<&'h [u8], Rejection> {
+fn signed_id<'h>(frame: Frame<'_>, headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h [u8], Rejection> {
     let id = single(headers, name)?;
-    let fault = match scheme.id_divider() {
+    let fault = match frame.id_divider() {
         _ if id.is_empty() => "it is empty",
         Some(divider) if holds(id, divider.as_bytes()) => "it holds what divides it from the timestamp",
         _ => return Ok(id),
@@ -288,16 +354,16 @@ fn signed_id<'h>(
 
 /// The timestamp in the head as it is written there; empty where the scheme has none there.
 fn timestamp_text<'h>(
-    scheme: &HmacScheme,
+    frame: Frame<'_>,
     family: &Family,
     headers: &'h HeaderMap,
     signature: &'h str,
 ) -> Result<&'h str, Rejection> {
-    match (scheme.timestamp.as_ref().map(|rule| rule.place()), &family.timestamp) {
+    match (frame.timestamp.map(|rule| rule.place()), &family.timestamp) {
         (Some(TimestampPlace::Header), Some(name)) => {
             text(headers, name, Rejection::TimestampMalformed { fault: "not visible ASCII" })
         }
-        (Some(TimestampPlace::Field), _) => scheme.form.timestamp(signature),
+        (Some(TimestampPlace::Field), _) => frame.form.timestamp(signature),
         _ => Ok(""),
     }
 }

@@ -9,7 +9,7 @@
 //! 4. a key is known for it: the ring's, or its tenant's; otherwise 401, or 503 while the key source cannot answer;
 //! 5. its body is complete within the limit, the deadline, the lowest rate and the budget of all bodies together; otherwise
 //!    413 or 503;
-//! 6. one of its signatures fits a key that is valid now; otherwise 401;
+//! 6. one of its signatures fits a key that is valid now: a secret, or the provider's [public key](public_key); otherwise 401;
 //! 7. its timestamp, where the scheme has one, is within the tolerance; otherwise 401 when it is too old, and 503 when it
 //!    lies in the future or our own clock is implausible.
 //!
@@ -57,7 +57,9 @@ mod identity;
 mod judge;
 mod layer;
 mod mac;
+pub mod message_signatures;
 mod pointer;
+pub mod public_key;
 mod ring;
 mod scheme;
 mod secret;
@@ -79,9 +81,10 @@ pub use judge::SchemeVerifier;
 pub use judge::judge_at_once;
 pub use layer::VerifyLayer;
 pub use mac::Algorithm;
+pub use public_key::PublicKeyAlgorithm;
 pub use ring::{Key, KeyRing};
 pub use scheme::{HeaderFamily, Part, Scheme};
-pub(crate) use scheme::{HmacScheme, Kind, TokenScheme};
+pub(crate) use scheme::{HmacScheme, Kind, PublicKeyScheme, TokenScheme};
 pub use secret::{KeyForm, SigningSecret};
 pub use service::Verify;
 pub use sign::{SignError, Signing};

@@ -14,12 +14,13 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::{
     mac::Keyed,
+    public_key::VerifyingKey,
     scheme::{Kind, Scheme},
     secret::SigningSecret,
 };
 use crate::error::ConfigError;
 
-/// A signing secret with a name and a time during which it is valid.
+/// A signing secret, or a public key, with a name and a time during which it is valid.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -71,6 +72,18 @@ impl Key {
         self.not_after = Some(time);
         self
     }
+
+    pub(super) fn is_valid(&self, now: SystemTime) -> bool {
+        self.not_before.is_none_or(|start| now >= start) && self.not_after.is_none_or(|end| now <= end)
+    }
+
+    pub(super) fn count_match(&self) {
+        self.matches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn matches(&self) -> u64 {
+        self.matches.load(Ordering::Relaxed)
+    }
 }
 
 /// Keys of which any valid one may have signed. Clones count matches together.
@@ -105,7 +118,7 @@ impl KeyRing {
 
     /// How many deliveries each key has verified, by its id: an old key that stays at its number is no longer used.
     pub fn matches(&self) -> Vec<(Option<Arc<str>>, u64)> {
-        self.keys.iter().map(|key| (key.id.clone(), key.matches.load(Ordering::Relaxed))).collect()
+        self.keys.iter().map(|key| (key.id.clone(), key.matches())).collect()
     }
 
     /// The keys in the form that a scheme needs, with everything computed that can be before a delivery comes.
@@ -115,6 +128,10 @@ impl KeyRing {
                 Kind::Hmac(scheme) => {
                     let bytes = key.secret.key(&scheme.key)?;
                     Keyed::new(scheme.algorithm, &bytes).map(Box::new).map(Material::Mac)
+                }
+                Kind::PublicKey(scheme) => {
+                    let public = VerifyingKey::new(scheme.algorithm, &key.secret)?;
+                    Some(Material::Public(Box::new(public)))
                 }
                 Kind::Token(_) => Some(Material::Token(Sha256::digest(key.secret.as_given()).into())),
             };
@@ -141,6 +158,7 @@ struct BoundKey {
 
 enum Material {
     Mac(Box<Keyed>),
+    Public(Box<VerifyingKey>),
     Token([u8; 32]),
 }
 
@@ -152,10 +170,7 @@ impl fmt::Debug for BoundRing {
 
 impl BoundRing {
     fn valid(&self, now: SystemTime) -> impl Iterator<Item = &BoundKey> {
-        self.keys.iter().filter(move |bound| {
-            bound.key.not_before.is_none_or(|start| now >= start)
-                && bound.key.not_after.is_none_or(|end| now <= end)
-        })
+        self.keys.iter().filter(move |bound| bound.key.is_valid(now))
     }
 
     /// The id of the first valid key that `fits`, or how many valid keys there were.
@@ -164,7 +179,7 @@ impl BoundRing {
         for bound in self.valid(now) {
             tried += 1;
             if fits(&bound.material) {
-                bound.key.matches.fetch_add(1, Ordering::Relaxed);
+                bound.key.count_match();
                 return Ok(bound.key.id.clone());
             }
         }
@@ -180,12 +195,21 @@ impl BoundRing {
         self.find(now, |material| matches!(material, Material::Mac(keyed) if fits(keyed)))
     }
 
+    /// Finds the public key that `fits`.
+    pub(super) fn find_public_key(
+        &self,
+        now: SystemTime,
+        fits: impl Fn(&VerifyingKey) -> bool,
+    ) -> Result<Option<Arc<str>>, usize> {
+        self.find(now, |material| matches!(material, Material::Public(key) if fits(key)))
+    }
+
     /// Finds the key that is this token. Digests are compared, so not even the length shows in the time.
     pub(super) fn find_token(&self, now: SystemTime, given: &[u8]) -> Result<Option<Arc<str>>, usize> {
         let given: [u8; 32] = Sha256::digest(given).into();
         self.find(now, |material| match material {
             Material::Token(token) => token.ct_eq(&given).into(),
-            Material::Mac(_) => false,
+            Material::Mac(_) | Material::Public(_) => false,
         })
     }
 }

@@ -7,13 +7,14 @@ use http::HeaderName;
 use super::{
     encoding::Encoding,
     mac::Algorithm,
+    public_key::PublicKeyAlgorithm,
     secret::KeyForm,
     signature::SignatureForm,
     timestamp::{Timestamp, TimestampPlace},
 };
 use crate::error::ConfigError;
 
-/// How a provider signs: one HMAC over parts of the request, or a static token.
+/// How a provider signs: one HMAC over parts of the request, a signature with a private key over them, or a static token.
 ///
 /// ```
 /// use tower_webhook::verify::{Algorithm, Encoding, Part, Scheme, SignatureForm, Timestamp, TimestampFormat};
@@ -32,6 +33,7 @@ pub struct Scheme(pub(crate) Kind);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     Hmac(HmacScheme),
+    PublicKey(PublicKeyScheme),
     Token(TokenScheme),
 }
 
@@ -44,6 +46,35 @@ pub(crate) struct HmacScheme {
     pub(crate) encoding: Encoding,
     pub(crate) content: Cow<'static, [Part]>,
     pub(crate) timestamp: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PublicKeyScheme {
+    pub(crate) algorithm: PublicKeyAlgorithm,
+    pub(crate) families: Cow<'static, [HeaderFamily]>,
+    pub(crate) form: SignatureForm,
+    pub(crate) encoding: Encoding,
+    pub(crate) content: Cow<'static, [Part]>,
+    pub(crate) timestamp: Option<Timestamp>,
+}
+
+/// What schemes with a MAC and with a public key have in common.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) families: &'a [HeaderFamily],
+    pub(super) form: &'a SignatureForm,
+    pub(super) encoding: Encoding,
+    pub(super) content: &'a [Part],
+    pub(super) timestamp: Option<&'a Timestamp>,
+}
+
+/// The same while a scheme is written.
+struct FrameMut<'a> {
+    families: &'a mut Cow<'static, [HeaderFamily]>,
+    form: &'a mut SignatureForm,
+    encoding: &'a mut Encoding,
+    content: &'a mut Cow<'static, [Part]>,
+    timestamp: &'a mut Option<Timestamp>,
 }
 
 /// A secret that the sender puts into a header as it is.
@@ -105,6 +136,20 @@ impl Scheme {
         }))
     }
 
+    /// A signature with a private key in this header: lower-case hex, bare, over the body alone, unless said otherwise
+    /// below. The ring's secrets are public keys: see [`public_key`](super::public_key).
+    pub fn public_key(algorithm: PublicKeyAlgorithm, signature_header: impl Into<Cow<'static, str>>) -> Self {
+        let family = HeaderFamily { signature: signature_header.into(), id: None, timestamp: None };
+        Self(Kind::PublicKey(PublicKeyScheme {
+            algorithm,
+            families: Cow::Owned(vec![family]),
+            form: SignatureForm::Bare,
+            encoding: Encoding::Hex,
+            content: Cow::Borrowed(&[Part::Body]),
+            timestamp: None,
+        }))
+    }
+
     /// The secret itself in this header, compared in constant time. It proves who sent the request and nothing about
     /// its body: whoever sees one request can make any other.
     pub fn token(header: impl Into<Cow<'static, str>>) -> Self {
@@ -119,35 +164,42 @@ impl Scheme {
         }))
     }
 
-    fn with(mut self, change: impl FnOnce(&mut HmacScheme)) -> Self {
-        if let Kind::Hmac(scheme) = &mut self.0 {
-            change(scheme);
+    fn with(mut self, change: impl FnOnce(FrameMut<'_>)) -> Self {
+        match &mut self.0 {
+            Kind::Hmac(HmacScheme { families, form, encoding, content, timestamp, .. })
+            | Kind::PublicKey(PublicKeyScheme { families, form, encoding, content, timestamp, .. }) => {
+                change(FrameMut { families, form, encoding, content, timestamp });
+            }
+            Kind::Token(_) => {}
         }
         self
     }
 
-    /// How the secret's text becomes a key.
+    /// How the secret's text becomes a key. A public key's text says itself what it is.
     #[must_use]
-    pub fn key(self, form: KeyForm) -> Self {
-        self.with(|scheme| scheme.key = form)
+    pub fn key(mut self, form: KeyForm) -> Self {
+        if let Kind::Hmac(scheme) = &mut self.0 {
+            scheme.key = form;
+        }
+        self
     }
 
     /// What stands around the signature.
     #[must_use]
     pub fn form(self, form: SignatureForm) -> Self {
-        self.with(|scheme| scheme.form = form)
+        self.with(|scheme| *scheme.form = form)
     }
 
     /// How the signature is written.
     #[must_use]
     pub fn encoding(self, encoding: Encoding) -> Self {
-        self.with(|scheme| scheme.encoding = encoding)
+        self.with(|scheme| *scheme.encoding = encoding)
     }
 
     /// What is signed, piece by piece.
     #[must_use]
     pub fn content(self, parts: impl Into<Vec<Part>>) -> Self {
-        self.with(|scheme| scheme.content = Cow::Owned(parts.into()))
+        self.with(|scheme| *scheme.content = Cow::Owned(parts.into()))
     }
 
     /// The header of the delivery id, where it is signed.
@@ -167,35 +219,58 @@ impl Scheme {
             if let Some(family) = scheme.families.to_mut().first_mut() {
                 family.timestamp = Some(header.into());
             }
-            scheme.timestamp = Some(timestamp);
+            *scheme.timestamp = Some(timestamp);
         })
     }
 
     /// A timestamp that stands in the signature header or in the body.
     #[must_use]
     pub fn timestamp_elsewhere(self, timestamp: Timestamp) -> Self {
-        self.with(|scheme| scheme.timestamp = Some(timestamp))
+        self.with(|scheme| *scheme.timestamp = Some(timestamp))
     }
 
     /// Whether the full URL is signed.
     pub fn signs_url(&self) -> bool {
-        matches!(&self.0, Kind::Hmac(scheme) if scheme.content.contains(&Part::Url))
+        self.signs(&Part::Url)
     }
 
     /// Whether the signature covers the body.
     pub fn signs_body(&self) -> bool {
-        matches!(&self.0, Kind::Hmac(scheme) if scheme.content.contains(&Part::Body))
+        self.signs(&Part::Body)
     }
 
     /// Whether the signature covers the delivery id's header.
     pub fn signs_id(&self) -> bool {
-        matches!(&self.0, Kind::Hmac(scheme) if scheme.content.contains(&Part::Id))
+        self.signs(&Part::Id)
+    }
+
+    /// The feature of this crate that the scheme needs and that is off: no verifier can be built for it then.
+    pub fn missing_feature(&self) -> Option<&'static str> {
+        match &self.0 {
+            Kind::PublicKey(scheme) if !scheme.algorithm.is_built_in() => Some(scheme.algorithm.feature()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn signs(&self, part: &Part) -> bool {
+        self.frame().is_some_and(|frame| frame.content.contains(part))
+    }
+
+    /// What it has in common with all schemes that sign something.
+    #[inline]
+    pub(super) fn frame(&self) -> Option<Frame<'_>> {
+        match &self.0 {
+            Kind::Hmac(scheme) => Some(scheme.frame()),
+            Kind::PublicKey(scheme) => Some(scheme.frame()),
+            Kind::Token(_) => None,
+        }
     }
 
     /// The headers that it reads the signature or the token from, as they were written.
     pub(crate) fn credential_headers(&self) -> impl Iterator<Item = &str> {
         let (families, token) = match &self.0 {
             Kind::Hmac(scheme) => (&scheme.families[..], None),
+            Kind::PublicKey(scheme) => (&scheme.families[..], None),
             Kind::Token(scheme) => (&[][..], Some(&*scheme.header)),
         };
         families.iter().map(|family| &*family.signature).chain(token)
@@ -205,12 +280,38 @@ impl Scheme {
     pub const fn timestamp_rule(&self) -> Option<&Timestamp> {
         match &self.0 {
             Kind::Hmac(scheme) => scheme.timestamp.as_ref(),
+            Kind::PublicKey(scheme) => scheme.timestamp.as_ref(),
             Kind::Token(_) => None,
         }
     }
 }
 
 impl HmacScheme {
+    #[inline]
+    pub(super) fn frame(&self) -> Frame<'_> {
+        Frame {
+            families: &self.families,
+            form: &self.form,
+            encoding: self.encoding,
+            content: &self.content,
+            timestamp: self.timestamp.as_ref(),
+        }
+    }
+}
+
+impl PublicKeyScheme {
+    pub(super) fn frame(&self) -> Frame<'_> {
+        Frame {
+            families: &self.families,
+            form: &self.form,
+            encoding: self.encoding,
+            content: &self.content,
+            timestamp: self.timestamp.as_ref(),
+        }
+    }
+}
+
+impl<'a> Frame<'a> {
     /// Refuses a scheme that would take for signed what it does not sign.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let conflict = |first, reason| {
@@ -226,7 +327,7 @@ impl HmacScheme {
                 "put Part::Id into the content, or name it as IdSource::Header",
             );
         }
-        if self.timestamp.as_ref().is_some_and(in_head) && !self.content.contains(&Part::Timestamp) {
+        if self.timestamp.is_some_and(in_head) && !self.content.contains(&Part::Timestamp) {
             return conflict(
                 "a timestamp",
                 "who has captured a delivery could write a new one: put Part::Timestamp into the content",
@@ -236,8 +337,8 @@ impl HmacScheme {
     }
 
     /// Where in the body the timestamp stands, where it stands there.
-    pub(super) fn timestamp_pointer(&self) -> Option<&str> {
-        match self.timestamp.as_ref()?.place() {
+    pub(super) fn timestamp_pointer(&self) -> Option<&'a str> {
+        match self.timestamp?.place() {
             TimestampPlace::Body(pointer) => Some(pointer),
             _ => None,
         }
@@ -245,7 +346,7 @@ impl HmacScheme {
 
     /// The literal that divides the id from what follows, which no id may hold: `a.1` and `2` must not sign as `a` and
     /// `1.2` do.
-    pub(super) fn id_divider(&self) -> Option<&str> {
+    pub(super) fn id_divider(&self) -> Option<&'a str> {
         let at = self.content.iter().position(|part| *part == Part::Id)?;
         match self.content.get(at + 1) {
             Some(Part::Literal(divider)) => Some(divider),

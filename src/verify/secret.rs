@@ -134,6 +134,11 @@ impl SigningSecret {
         &self.0.material
     }
 
+    /// Whether it is text in some form, and not the key's own bytes.
+    pub(super) fn is_text(&self) -> bool {
+        self.0.is_text
+    }
+
     /// The key bytes, where the provider hands text out in this form.
     pub(super) fn key(&self, form: &KeyForm) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
         let given = &self.0.material;

@@ -8,7 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use super::{
     content::Content,
     mac::Keyed,
-    scheme::{HmacScheme, Kind, Scheme, TokenScheme},
+    public_key::SigningKey,
+    scheme::{Frame, HmacScheme, Kind, PublicKeyScheme, Scheme, TokenScheme},
     secret::SigningSecret,
     timestamp::TimestampPlace,
 };
@@ -38,6 +39,14 @@ impl<'a> Signing<'a> {
     /// The delivery's id.
     pub const fn id(&self) -> &'a str {
         self.id
+    }
+
+    pub(super) const fn at(&self) -> SystemTime {
+        self.at
+    }
+
+    pub(super) const fn url(&self) -> Option<&'a str> {
+        self.url
     }
 
     pub(crate) fn put_id(&self, headers: &mut HeaderMap, name: &str) -> Result<(), SignError> {
@@ -79,11 +88,36 @@ pub enum SignError {
     /// The scheme signs the full URL, and the request has a path alone.
     #[error("the scheme signs the full URL: give the request one, or call .to_url(..)")]
     NoUrl,
+    /// A header that is signed is not there.
+    #[error("the header {header} is signed, and is not there")]
+    NoHeader {
+        /// The header.
+        header: String,
+    },
+    /// A query parameter that is signed is not there, or is there several times.
+    #[error("the query parameter {name} is signed, and is not there once")]
+    NoQueryParam {
+        /// Its name, percent-encoded.
+        name: String,
+    },
+    /// A message signature's label is none.
+    #[error("{label:?} is no label: write lower-case letters, digits and _-.*, a letter first")]
+    Label {
+        /// What was given.
+        label: String,
+    },
+    /// The private key cannot sign under the scheme's algorithm.
+    #[error("the key from {source_name} cannot sign under the scheme's algorithm")]
+    Key {
+        /// Where it came from; never the key.
+        source_name: String,
+    },
 }
 
 impl Scheme {
     /// Signs a request: sets the headers of the signature and, where the scheme has them, of the id and the timestamp.
-    /// Where a provider has several header families, the first is written.
+    /// Where a provider has several header families, the first is written. For a scheme with a public key, the secret is
+    /// the private one.
     ///
     /// # Errors
     ///
@@ -97,6 +131,7 @@ impl Scheme {
         match &self.0 {
             Kind::Token(token) => sign_token(token, request.headers_mut(), secret),
             Kind::Hmac(scheme) => sign_hmac(scheme, request, secret, signing),
+            Kind::PublicKey(scheme) => sign_public_key(scheme, request, secret, signing),
         }
     }
 }
@@ -116,19 +151,50 @@ fn sign_hmac(
     secret: &SigningSecret,
     signing: &Signing<'_>,
 ) -> Result<(), SignError> {
-    let Some(family) = scheme.families.first() else { return Ok(()) };
+    let key = secret.key(&scheme.key)?;
+    let keyed = Keyed::new(scheme.algorithm, &key).ok_or_else(|| ConfigError::MalformedSecret {
+        source_name: secret.source_name().to_owned(),
+        expected: "a key that the scheme takes",
+    })?;
+    sign_content(scheme.frame(), request, signing, |content| {
+        let mac = keyed.mac(|take| content.feed(take));
+        Ok(mac[..scheme.algorithm.length()].to_vec())
+    })
+}
+
+fn sign_public_key(
+    scheme: &PublicKeyScheme,
+    request: &mut Request<Bytes>,
+    secret: &SigningSecret,
+    signing: &Signing<'_>,
+) -> Result<(), SignError> {
+    let key = SigningKey::new(scheme.algorithm, secret)?;
+    sign_content(scheme.frame(), request, signing, |content| {
+        let signature = key.sign(&scheme.algorithm.message(content));
+        signature.ok_or_else(|| SignError::Key { source_name: secret.source_name().to_owned() })
+    })
+}
+
+/// Writes the headers that are signed, and then the signature that `sign` makes of the content.
+fn sign_content(
+    frame: Frame<'_>,
+    request: &mut Request<Bytes>,
+    signing: &Signing<'_>,
+    sign: impl FnOnce(&Content<'_>) -> Result<Vec<u8>, SignError>,
+) -> Result<(), SignError> {
+    let Some(family) = frame.families.first() else { return Ok(()) };
     if let Some(header) = &family.id {
         if signing.id.is_empty() {
             return Err(SignError::NoId);
         }
-        if let Some(divider) = scheme.id_divider().filter(|divider| signing.id.contains(divider)) {
+        if let Some(divider) = frame.id_divider().filter(|divider| signing.id.contains(divider)) {
             return Err(SignError::Id { divider: divider.to_owned() });
         }
         put(request.headers_mut(), header, signing.id)?;
     }
-    let timestamp = timestamp(scheme, request.body(), signing)?;
+    let timestamp = timestamp(frame, request.body(), signing)?;
     if let (Some(header), Some(TimestampPlace::Header)) =
-        (&family.timestamp, scheme.timestamp.as_ref().map(|timestamp| timestamp.place()))
+        (&family.timestamp, frame.timestamp.map(|timestamp| timestamp.place()))
     {
         put(request.headers_mut(), header, &timestamp)?;
     }
@@ -136,16 +202,11 @@ fn sign_hmac(
         Some(url) => url.to_owned(),
         None => request.uri().to_string(),
     };
-    if scheme.content.contains(&super::Part::Url) && !url.starts_with("http") {
+    if frame.content.contains(&super::Part::Url) && !url.starts_with("http") {
         return Err(SignError::NoUrl);
     }
-    let key = secret.key(&scheme.key)?;
-    let keyed = Keyed::new(scheme.algorithm, &key).ok_or_else(|| ConfigError::MalformedSecret {
-        source_name: secret.source_name().to_owned(),
-        expected: "a key that the scheme takes",
-    })?;
     let content = Content {
-        parts: &scheme.content,
+        parts: frame.content,
         id: signing.id.as_bytes(),
         timestamp: &timestamp,
         method: request.method(),
@@ -153,14 +214,13 @@ fn sign_hmac(
         headers: request.headers(),
         body: request.body(),
     };
-    let mac = keyed.mac(|take| content.feed(take));
-    let signature = scheme.encoding.encode(&mac[..scheme.algorithm.length()]);
-    put(request.headers_mut(), &family.signature, &scheme.form.write(&signature, &timestamp))
+    let signature = frame.encoding.encode(&sign(&content)?);
+    put(request.headers_mut(), &family.signature, &frame.form.write(&signature, &timestamp))
 }
 
 /// The timestamp as it is written; empty where the scheme has none.
-fn timestamp(scheme: &HmacScheme, body: &Bytes, signing: &Signing<'_>) -> Result<String, SignError> {
-    let Some(timestamp) = &scheme.timestamp else { return Ok(String::new()) };
+fn timestamp(frame: Frame<'_>, body: &Bytes, signing: &Signing<'_>) -> Result<String, SignError> {
+    let Some(timestamp) = frame.timestamp else { return Ok(String::new()) };
     match timestamp.place() {
         TimestampPlace::Body(pointer) => {
             let mut pointers = super::pointer::Pointers::default();

@@ -1,6 +1,6 @@
 //! Signature headers: reading them, and comparing what they hold in constant time.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use subtle::{Choice, ConstantTimeEq};
 
@@ -84,24 +84,14 @@ impl SignatureForm {
     ) -> Result<Signatures, Rejection> {
         let mut signatures = Signatures::default();
         let mut count = 0;
-        let mut keep = |text: &str| {
+        self.each(header, |text| {
             count += 1;
             if count <= defaults::SIGNATURES_TRIED
                 && let Some(signature) = encoding.decode(text.as_bytes(), algorithm.length())
             {
                 signatures.push(signature);
             }
-        };
-        match self {
-            Self::Bare => keep(header),
-            Self::Prefixed(prefix) => {
-                let fault = "its prefix is missing";
-                keep(header.strip_prefix(&**prefix).ok_or(Rejection::SignatureMalformed { fault })?);
-            }
-            Self::MaybePrefixed(prefix) => keep(header.strip_prefix(&**prefix).unwrap_or(header)),
-            Self::Versions(version) => versions(header, version).for_each(keep),
-            Self::Fields { separator, signature, .. } => fields(header, *separator, signature).for_each(keep),
-        }
+        })?;
         if count > defaults::SIGNATURES_TRIED {
             return Err(Rejection::TooManySignatures { count, limit: defaults::SIGNATURES_TRIED });
         }
@@ -111,6 +101,51 @@ impl SignatureForm {
             return Err(Rejection::SignatureMalformed { fault });
         }
         Ok(signatures)
+    }
+
+    /// The same for signatures of a private key, which are as long as `lengths` says.
+    pub(super) fn read_public(
+        &self,
+        header: &str,
+        lengths: RangeInclusive<usize>,
+        encoding: Encoding,
+    ) -> Result<Vec<Vec<u8>>, Rejection> {
+        let mut signatures = Vec::new();
+        let mut count = 0;
+        self.each(header, |text| {
+            count += 1;
+            if count <= defaults::PUBLIC_KEY_SIGNATURES_TRIED {
+                signatures.extend(encoding.decode_any(text.as_bytes(), &lengths));
+            }
+        })?;
+        if count > defaults::PUBLIC_KEY_SIGNATURES_TRIED {
+            return Err(Rejection::TooManySignatures { count, limit: defaults::PUBLIC_KEY_SIGNATURES_TRIED });
+        }
+        if signatures.is_empty() {
+            let fault = if count == 0 {
+                "it holds none of this version"
+            } else {
+                "not a signature of its algorithm's length in the right encoding"
+            };
+            return Err(Rejection::SignatureMalformed { fault });
+        }
+        Ok(signatures)
+    }
+
+    /// Hands over the text of each signature in `header`.
+    #[inline]
+    fn each<'h>(&'h self, header: &'h str, mut take: impl FnMut(&'h str)) -> Result<(), Rejection> {
+        match self {
+            Self::Bare => take(header),
+            Self::Prefixed(prefix) => {
+                let fault = "its prefix is missing";
+                take(header.strip_prefix(&**prefix).ok_or(Rejection::SignatureMalformed { fault })?);
+            }
+            Self::MaybePrefixed(prefix) => take(header.strip_prefix(&**prefix).unwrap_or(header)),
+            Self::Versions(version) => versions(header, version).for_each(take),
+            Self::Fields { separator, signature, .. } => fields(header, *separator, signature).for_each(take),
+        }
+        Ok(())
     }
 
     /// The timestamp among the fields of `header`. Two of them are refused: one reader would take the first, and

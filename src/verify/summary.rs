@@ -3,7 +3,8 @@
 use super::{
     encoding::Encoding,
     mac::Algorithm,
-    scheme::{HmacScheme, Kind, Part, Scheme, TokenScheme},
+    public_key::PublicKeyAlgorithm,
+    scheme::{Frame, Kind, Part, Scheme, TokenScheme},
     secret::KeyForm,
     signature::SignatureForm,
     timestamp::{TimestampFormat, TimestampPlace},
@@ -42,7 +43,10 @@ impl Scheme {
     /// The scheme in words.
     pub fn summary(&self) -> Summary {
         match &self.0 {
-            Kind::Hmac(scheme) => scheme.summary(),
+            Kind::Hmac(scheme) => scheme.frame().summary(scheme.algorithm.name(), scheme.key.shown()),
+            Kind::PublicKey(scheme) => {
+                scheme.frame().summary(scheme.algorithm.shown(), "public key".to_owned())
+            }
             Kind::Token(scheme) => scheme.summary(),
         }
     }
@@ -62,17 +66,16 @@ impl TokenScheme {
     }
 }
 
-impl HmacScheme {
-    fn summary(&self) -> Summary {
+impl Frame<'_> {
+    fn summary(&self, algorithm: &str, secret: String) -> Summary {
         let first = self.families.first();
-        let content: String = self.content.iter().map(Part::shown).collect();
         Summary {
             headers: self.families.iter().map(|family| family.signature.to_string()).collect(),
-            algorithm: self.algorithm.name().to_owned(),
+            algorithm: algorithm.to_owned(),
             written: self.form.shown(self.encoding),
-            content: Some(content),
-            secret: self.key.shown(),
-            timestamp: self.timestamp.as_ref().map(|rule| {
+            content: Some(self.content.iter().map(Part::shown).collect()),
+            secret,
+            timestamp: self.timestamp.map(|rule| {
                 let unit = rule.format.name();
                 match rule.place() {
                     TimestampPlace::Header => {
@@ -84,6 +87,20 @@ impl HmacScheme {
                 }
             }),
             id: first.and_then(|family| family.id.as_deref()).map(str::to_owned),
+        }
+    }
+}
+
+impl PublicKeyAlgorithm {
+    const fn shown(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "Ed25519",
+            Self::EcdsaP256Sha256Der => "ECDSA P-256 SHA-256 (DER)",
+            Self::EcdsaP256Sha256Fixed => "ECDSA P-256 SHA-256",
+            Self::RsaPkcs1Sha256 => "RSA PKCS#1 SHA-256",
+            Self::RsaPkcs1Sha512 => "RSA PKCS#1 SHA-512",
+            Self::RsaPssSha256 => "RSA PSS SHA-256",
+            Self::RsaPssSha512 => "RSA PSS SHA-512",
         }
     }
 }

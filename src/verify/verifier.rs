@@ -77,6 +77,8 @@ pub struct Verdict {
 pub struct Prepared<'h> {
     pub(super) ring: Option<Arc<BoundRing>>,
     pub(super) signatures: Signatures,
+    /// Those of a scheme with a public key, decoded.
+    pub(super) public_signatures: Vec<Vec<u8>>,
     /// The delivery id that the scheme signs, as it stands in its header.
     pub(super) id: Option<&'h [u8]>,
     /// The timestamp, where it stands in the head.

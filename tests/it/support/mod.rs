@@ -5,6 +5,7 @@ pub mod claims;
 pub mod github;
 pub mod net;
 pub mod quota;
+pub mod rfc9421_keys;
 pub mod server;
 
 #[cfg(all(any(feature = "postgres", feature = "sqlite", feature = "redis"), unix))]

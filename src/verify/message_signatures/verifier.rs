@@ -1,0 +1,288 @@
+//! The settings, and requests judged by them.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName, Uri, request::Parts};
+use sha2::{Digest, Sha256};
+
+use super::{
+    base::{Missing, Target},
+    claim::Claim,
+    component::{CONTENT_DIGEST, Component},
+    digest,
+    keys::{BoundKey, MessageKey, MessageKeyHandle},
+    structured::{Bare, Dictionary, Item, Member, dictionary},
+};
+use crate::{
+    defaults,
+    delivery::{DeliveryId, Tenant},
+    error::ConfigError,
+    provider::Provider,
+    rejection::Rejection,
+    verify::{
+        PrepareFuture, Prepared, Received, Timestamp, TimestampFormat, Verdict, Verifier, VerifyFuture,
+        identity::{Derived, Identity},
+        service::original_uri,
+    },
+};
+
+pub(super) const SIGNATURE: &str = "signature";
+pub(super) const SIGNATURE_INPUT: &str = "signature-input";
+
+/// Judges requests by their HTTP message signatures. See [the module](super).
+#[derive(Debug, Clone)]
+pub struct MessageSignatures {
+    keys: MessageKeyHandle,
+    required: Vec<Component>,
+    label: Option<String>,
+    tag: Option<String>,
+    created: Timestamp,
+    identity: Option<Identity>,
+}
+
+/// A signature of a known key, as its head has it.
+struct Candidate {
+    claim: Claim,
+    key: Arc<BoundKey>,
+}
+
+impl MessageSignatures {
+    /// Requests signed with one of these keys, over method, authority, path and, where there is a body, its digest.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::MalformedSecret`] and [`ConfigError::PrivateKeyGiven`] when a key is not what its algorithm takes,
+    /// [`ConfigError::FeatureMissing`] when the algorithm is not built in, [`ConfigError::Conflict`] when two keys have
+    /// one id.
+    pub fn new(keys: impl IntoIterator<Item = MessageKey>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            keys: MessageKeyHandle::new(keys)?,
+            required: default_components(),
+            label: None,
+            tag: None,
+            created: Timestamp::header(TimestampFormat::Seconds),
+            identity: None,
+        })
+    }
+
+    /// What a signature must cover instead. [`Component::ContentDigest`] is asked for where there is a body; without it,
+    /// whoever has captured a request can send it again with another body.
+    #[must_use]
+    pub fn require(mut self, components: impl IntoIterator<Item = Component>) -> Self {
+        self.required = components.into_iter().collect();
+        self
+    }
+
+    /// Looks at the signature of this label alone.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Looks at signatures with this `tag` alone: a key that signs for several purposes tells them apart by it.
+    #[must_use]
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+
+    /// How old a signature may be, and how far ahead of this clock; 5 minutes each unless said here.
+    #[must_use]
+    pub fn tolerance(mut self, past: Duration, future: Duration) -> Self {
+        self.created = self.created.tolerance(past, future);
+        self
+    }
+
+    /// Finds delivery ids and event types where `provider` has them. Otherwise a delivery is told apart by the SHA-256 of
+    /// what is signed, its time and its nonce included.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::InvalidHeaderName`].
+    pub fn identified_by(mut self, provider: &Provider) -> Result<Self, ConfigError> {
+        self.identity = Some(Identity::new(provider)?);
+        Ok(self)
+    }
+
+    /// Swaps the keys at run time, and tells how often each has matched.
+    pub fn keys(&self) -> MessageKeyHandle {
+        self.keys.clone()
+    }
+
+    /// The signatures that could be a known key's, none of which lacks anything that the head alone tells.
+    fn candidates(&self, headers: &HeaderMap) -> Result<Vec<Candidate>, Rejection> {
+        let inputs = self.members(headers, SIGNATURE_INPUT)?;
+        let signatures = self.members(headers, SIGNATURE)?;
+        let count = inputs.len();
+        if count > defaults::PUBLIC_KEY_SIGNATURES_TRIED {
+            return Err(Rejection::TooManySignatures { count, limit: defaults::PUBLIC_KEY_SIGNATURES_TRIED });
+        }
+        let mut candidates = Vec::new();
+        let mut refused = None;
+        for (label, input) in &inputs {
+            match self.candidate(label, input, &signatures) {
+                Ok(candidate) => candidates.extend(candidate),
+                Err(rejection) => refused = refused.or(Some(rejection)),
+            }
+        }
+        if candidates.is_empty() { Err(refused.unwrap_or(Rejection::UnknownKey)) } else { Ok(candidates) }
+    }
+
+    fn members(&self, headers: &HeaderMap, name: &'static str) -> Result<Dictionary, Rejection> {
+        let field = joined(headers, &HeaderName::from_static(name))
+            .ok_or_else(|| Rejection::HeaderMissing { header: name.to_owned() })?;
+        let mut members = dictionary(&field).map_err(malformed)?;
+        if let Some(label) = &self.label {
+            members.retain(|(given, _)| given == label);
+        }
+        Ok(members)
+    }
+
+    /// `None` for the signature of somebody else, or for another purpose.
+    fn candidate(
+        &self,
+        label: &str,
+        input: &Member,
+        signatures: &Dictionary,
+    ) -> Result<Option<Candidate>, Rejection> {
+        let Member::List(input) = input else { return Err(malformed("what it covers is no list")) };
+        if self.tag.is_some() && input.parameters.text("tag").map_err(malformed)? != self.tag.as_deref() {
+            return Ok(None);
+        }
+        let key_id =
+            input.parameters.text("keyid").map_err(malformed)?.ok_or(malformed("it has no keyid"))?;
+        let Some(key) = self.keys.find(key_id) else { return Ok(None) };
+        let signature = signatures.iter().find(|(given, _)| given == label).map(|(_, member)| member);
+        let Some(Member::Item(Item { bare: Bare::Bytes(signature), .. })) = signature else {
+            return Err(malformed("its label has no signature"));
+        };
+        let claim = Claim::read(input, signature.clone()).map_err(malformed)?;
+        if claim.algorithm.as_deref().is_some_and(|name| name != key.algorithm().name()) {
+            return Err(malformed("its alg is not that of its key"));
+        }
+        for required in self.required.iter().filter(|required| **required != Component::ContentDigest) {
+            covered(&claim, required)?;
+        }
+        Ok(Some(Candidate { claim, key }))
+    }
+
+    fn judge(&self, received: Received<'_>, candidates: &[Candidate]) -> Result<Verdict, Rejection> {
+        let url = received.public_url.and_then(|url| url.parse::<Uri>().ok());
+        let target = Target {
+            method: &received.head.method,
+            url: url.as_ref(),
+            request_uri: original_uri(received.head),
+            headers: &received.head.headers,
+        };
+        let mut refused = None;
+        for candidate in candidates {
+            match self.prove(candidate, &target, received) {
+                Ok(base) => return self.verdict(candidate, &base, received),
+                Err(rejection) => refused = refused.or(Some(rejection)),
+            }
+        }
+        Err(refused.unwrap_or(Rejection::UnknownKey))
+    }
+
+    /// Whether the owner of the key has signed this request, body included, and recently. Returns what was signed.
+    fn prove(
+        &self,
+        Candidate { claim, key }: &Candidate,
+        target: &Target<'_>,
+        received: Received<'_>,
+    ) -> Result<Vec<u8>, Rejection> {
+        let digest = Component::ContentDigest;
+        if self.required.contains(&digest) && !received.body.is_empty() {
+            covered(claim, &digest)?;
+        }
+        let base = target.base(&claim.components, &claim.parameters).map_err(refuse)?;
+        let valid_keys = usize::from(key.is_valid(received.now));
+        if valid_keys == 0 || !key.verifies(&base, &claim.signature) {
+            return Err(Rejection::SignatureMismatch { keys: valid_keys });
+        }
+        if covered(claim, &digest).is_ok() {
+            let field = joined(target.headers, &HeaderName::from_static(CONTENT_DIGEST)).unwrap_or_default();
+            digest::check(&field, received.body)?;
+        }
+        self.created.check(claim.created, received.now)?;
+        claim.check_expiry(received.now)?;
+        key.count_match();
+        Ok(base)
+    }
+
+    fn verdict(
+        &self,
+        Candidate { claim, key }: &Candidate,
+        base: &[u8],
+        received: Received<'_>,
+    ) -> Result<Verdict, Rejection> {
+        let derived = |of| {
+            let digest = match of {
+                Derived::OfContent => Sha256::digest(base),
+                Derived::OfBody => Sha256::digest(received.body),
+            };
+            DeliveryId::derived(&digest.into())
+        };
+        let body_is_signed = covered(claim, &Component::ContentDigest).is_ok();
+        let (id, event_type) = match &self.identity {
+            None => (Some(derived(Derived::OfContent)), None),
+            Some(identity) => {
+                let headers = &received.head.headers;
+                let fields = identity.fields(received.body);
+                let id = identity.id_where(body_is_signed, headers, &fields, None, derived)?;
+                (id, identity.event_type(headers, &fields))
+            }
+        };
+        let key_id = Some(Arc::clone(key.id()));
+        Ok(Verdict { id, event_type, signed_at: Some(claim.created), key_id })
+    }
+}
+
+/// What is asked for, and signed, unless said otherwise.
+pub(super) fn default_components() -> Vec<Component> {
+    vec![Component::Method, Component::Authority, Component::Path, Component::ContentDigest]
+}
+
+const fn malformed(fault: &'static str) -> Rejection {
+    Rejection::SignatureMalformed { fault }
+}
+
+fn covered(claim: &Claim, required: &Component) -> Result<(), Rejection> {
+    if claim.components.iter().any(|component| component.covers(required)) {
+        return Ok(());
+    }
+    Err(Rejection::ComponentNotSigned { component: required.to_string().into() })
+}
+
+fn refuse(missing: Missing) -> Rejection {
+    match missing {
+        Missing::Url => {
+            Rejection::PublicUrlUnknown { hint: "call .public_url(..) with the address that is sent to" }
+        }
+        Missing::Header(name) => Rejection::HeaderMissing { header: name.to_string() },
+        Missing::QueryParam(_) => malformed("it covers a query parameter that is not there once"),
+    }
+}
+
+/// All lines of a field as one.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+    let mut lines = headers.get_all(name).iter().map(|line| line.as_bytes());
+    let mut field = lines.next()?.to_vec();
+    for line in lines {
+        field.extend_from_slice(b", ");
+        field.extend_from_slice(line);
+    }
+    Some(field)
+}
+
+impl Verifier for MessageSignatures {
+    fn prepare<'a>(&'a self, head: &'a Parts, _: Option<&'a Tenant>) -> PrepareFuture<'a> {
+        PrepareFuture::ready(self.candidates(&head.headers).map(Prepared::carrying))
+    }
+
+    fn verify<'a>(&'a self, received: Received<'a>, mut prepared: Prepared<'a>) -> VerifyFuture<'a> {
+        let candidates: Vec<Candidate> = prepared.take().unwrap_or_default();
+        VerifyFuture::ready(self.judge(received, &candidates))
+    }
+}
