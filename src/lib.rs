@@ -32,6 +32,7 @@
 //! | verify signatures, rotate keys, sign | [`verify`] and [`provider`] |
 //! | find the client's address and admit networks | [`client_ip`], [`allowlist`] |
 //! | limit rates | [`rate_limit`] |
+//! | prove an endpoint to its provider | [`handshake`] |
 //! | run each delivery once | [`idempotency`] and [`store`] |
 //! | answer first and process afterwards, in this process | [`ack`] |
 //! | store first, answer, and process afterwards, here or elsewhere | [`Webhook::inbox`], [`inbox`] and [`store`] |
@@ -85,6 +86,7 @@ mod detach;
 pub mod error;
 pub mod gate;
 pub mod grpc;
+pub mod handshake;
 pub mod idempotency;
 pub mod inbox;
 pub mod provider;

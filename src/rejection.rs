@@ -39,6 +39,21 @@ pub enum Rejection {
         /// The methods that the provider uses.
         allow: Arc<[Method]>,
     },
+    /// A handshake whose proof is not what was agreed.
+    #[error("a handshake was refused: {what} is not ours")]
+    HandshakeRefused {
+        /// What is not ours, such as `the verify token`.
+        what: &'static str,
+    },
+    /// A handshake that is not in the provider's form, or asks for what must not be answered.
+    #[error("a handshake is malformed: {fault}")]
+    HandshakeMalformed {
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A subscription could not be confirmed now.
+    #[error("the subscription could not be confirmed")]
+    ConfirmationUnavailable,
     /// A quota is used up.
     #[error("over the quota {quota}: come back in {retry_after:?}")]
     OverQuota {

@@ -8,6 +8,7 @@ use http::{Method, Request};
 use super::facts::{AnswerMeaning, IdSource, Retried, Retries, TypeSource};
 use crate::{
     defaults,
+    handshake::Handshake,
     verify::{Scheme, SignError, Signing, SigningSecret},
 };
 
@@ -23,6 +24,7 @@ pub struct Provider {
     pub(super) waits: Duration,
     pub(super) retries: Retries,
     pub(super) answer: AnswerMeaning,
+    pub(super) handshakes: Cow<'static, [Handshake]>,
     pub(super) docs: Option<&'static str>,
 }
 
@@ -40,6 +42,7 @@ impl Provider {
             waits: Duration::from_secs(10),
             retries: Retries { after: Retried::ServerErrors, span: defaults::RETENTION },
             answer: AnswerMeaning::None,
+            handshakes: Cow::Borrowed(&[]),
             docs: None,
         }
     }
@@ -120,6 +123,13 @@ impl Provider {
         self
     }
 
+    /// How it asks an endpoint to prove itself; none by default.
+    #[must_use]
+    pub fn challenging_with(mut self, handshakes: impl Into<Vec<Handshake>>) -> Self {
+        self.handshakes = Cow::Owned(handshakes.into());
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -158,6 +168,11 @@ impl Provider {
     /// Where its event types may be.
     pub fn type_sources(&self) -> &[TypeSource] {
         &self.event_type
+    }
+
+    /// How it asks an endpoint to prove itself.
+    pub fn handshakes(&self) -> &[Handshake] {
+        &self.handshakes
     }
 
     /// Its own page on webhooks, for presets.

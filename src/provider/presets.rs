@@ -11,9 +11,12 @@ use super::{
     facts::{IdSource, Retried, Retries, TypeSource},
     general::Provider,
 };
-use crate::verify::{
-    Encoding, HeaderFamily, Kind, Part, Scheme, SignatureForm, Timestamp, TimestampFormat, TimestampPlace,
-    TokenScheme,
+use crate::{
+    handshake,
+    verify::{
+        Encoding, HeaderFamily, Kind, Part, Scheme, SignatureForm, Timestamp, TimestampFormat,
+        TimestampPlace, TokenScheme,
+    },
 };
 use form::*;
 
@@ -110,6 +113,7 @@ const SLACK_FACTS: Facts = Facts {
     event_type: &[TypeSource::Pointer(text("/event/type")), TypeSource::Pointer(text("/type"))],
     waits: Duration::from_secs(3),
     retries: retries(HOUR),
+    handshakes: &[handshake::SLACK],
     docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack",
     ..USUAL
 };
@@ -212,6 +216,7 @@ const META_FACTS: Facts = Facts {
     ],
     waits: Duration::from_secs(5),
     retries: retries(times(7, DAY)),
+    handshakes: &[handshake::META],
     docs: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
     ..USUAL
 };
@@ -220,6 +225,9 @@ const META_FACTS: Facts = Facts {
 ///
 /// There is no delivery id and no timestamp: deliveries are told apart by the SHA-256 of their bodies. How long Meta waits
 /// (5 s are counted) and retries (7 days, WhatsApp's) is *unverified*.
+///
+/// Before it sends it asks with a `GET` and the verify token that you told it:
+/// [`handshake_token`](crate::Webhook::handshake_token).
 pub const META: Provider = preset(META_FACTS, sha256_of_body(HUB_FAMILIES));
 
 const TWITCH_FAMILIES: &[HeaderFamily] = &[signed_family(
@@ -235,6 +243,7 @@ const TWITCH_FACTS: Facts = Facts {
     event_type: &[TypeSource::Header(text("twitch-eventsub-subscription-type"))],
     waits: Duration::from_secs(5),
     retries: retries(DAY),
+    handshakes: &[handshake::TWITCH],
     docs: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/",
     ..USUAL
 };

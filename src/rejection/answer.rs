@@ -37,6 +37,9 @@ impl Rejection {
             Self::AddressNotAllowed { .. } => final_answer("address-not-allowed", S::FORBIDDEN),
             Self::AllowlistNotLoaded => come_back("allowlist-not-loaded", 30),
             Self::MethodNotAllowed { .. } => final_answer("method-not-allowed", S::METHOD_NOT_ALLOWED),
+            Self::HandshakeRefused { .. } => final_answer("handshake-refused", S::FORBIDDEN),
+            Self::HandshakeMalformed { .. } => final_answer("handshake-malformed", S::BAD_REQUEST),
+            Self::ConfirmationUnavailable => come_back("confirmation-unavailable", 30),
             Self::OverQuota { retry_after, .. } => Answer {
                 code: "over-quota",
                 status: S::TOO_MANY_REQUESTS,

@@ -139,6 +139,7 @@ struct BoundKey {
     key: Key,
 }
 
+#[derive(Clone)]
 enum Material {
     Mac(Box<Keyed>),
     Token([u8; 32]),
@@ -156,6 +157,24 @@ impl BoundRing {
             bound.key.not_before.is_none_or(|start| now >= start)
                 && bound.key.not_after.is_none_or(|end| now <= end)
         })
+    }
+
+    /// Each valid key as a ring of its own, whose matches nobody counts.
+    pub(super) fn each_alone(&self, now: SystemTime) -> impl Iterator<Item = Self> {
+        self.valid(now).map(|bound| {
+            let key = Key { matches: Arc::default(), ..bound.key.clone() };
+            let ring = KeyRing::of(key.clone());
+            Self { keys: vec![BoundKey { material: bound.material.clone(), key }], ring }
+        })
+    }
+
+    /// The HMAC-SHA256 under the first valid key; `None` where there is none, or keys are no such keys.
+    pub(super) fn sign(&self, now: SystemTime, content: &[u8]) -> Option<[u8; 32]> {
+        let first = self.valid(now).next()?;
+        match &first.material {
+            Material::Mac(keyed) => keyed.mac(|take| take(content)).first_chunk().copied(),
+            Material::Token(_) => None,
+        }
     }
 
     /// The id of the first valid key that `fits`, or how many valid keys there were.

@@ -8,6 +8,7 @@ mod fits_axum;
 mod fits_hyper;
 #[cfg(feature = "tonic")]
 mod fits_tonic;
+mod handshake;
 mod idempotency;
 mod inbox;
 mod memory_inbox;

@@ -5,6 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use http::Method;
 
 use crate::{
+    handshake::Handshake,
     provider::{
         facts::{AnswerMeaning, IdSource, Retried, Retries, TypeSource},
         general::Provider,
@@ -50,6 +51,7 @@ pub(super) struct Facts {
     pub(super) waits: Duration,
     pub(super) retries: Retries,
     pub(super) answered_types: &'static [Cow<'static, str>],
+    pub(super) handshakes: &'static [Handshake],
     pub(super) docs: &'static str,
 }
 
@@ -62,6 +64,7 @@ pub(super) const USUAL: Facts = Facts {
     waits: Duration::from_secs(10),
     retries: Retries { after: Retried::AnythingButSuccess, span: times(4, DAY) },
     answered_types: &[],
+    handshakes: &[],
     docs: "",
 };
 
@@ -79,6 +82,7 @@ pub(super) const fn preset(facts: Facts, scheme: Scheme) -> Provider {
             [] => AnswerMeaning::None,
             types => AnswerMeaning::Types(Cow::Borrowed(types)),
         },
+        handshakes: Cow::Borrowed(facts.handshakes),
         docs: Some(facts.docs),
     }
 }
