@@ -109,6 +109,9 @@ pub const HANDSHAKE_BODY: usize = 16 * 1024;
 /// How long a subscription may take to be confirmed: SNS waits 15 s.
 pub const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
 
+/// Event types without a handler that are counted by name: a provider has some hundred types.
+pub const IGNORED_TYPES: usize = 256;
+
 /// Quota keys held at once.
 pub const QUOTA_KEYS: usize = 100_000;
 

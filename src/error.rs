@@ -199,6 +199,13 @@ pub enum ConfigError {
         provider: String,
     },
 
+    /// A router has a handler for this event type already.
+    #[error("there are two handlers for the event type {event_type:?}: only one of them would be called")]
+    RoutedTwice {
+        /// The event type.
+        event_type: String,
+    },
+
     /// An IPv6 network that shares a quota is too large or not one.
     #[error("{prefix} is not a prefix length for a quota: choose one from 32 to 128")]
     InvalidIpv6Prefix {

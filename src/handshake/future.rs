@@ -3,7 +3,6 @@
 use std::{
     fmt,
     future::Future,
-    mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -81,11 +80,4 @@ where
             StateProjection::Waiting(answer) => answer.as_mut().poll(cx).map(|answer| Ok(response(answer))),
         }
     }
-}
-
-/// Gives back what the readiness of a service that is not called holds: a permit, say, for as long as the connection is
-/// open. A fresh clone holds none.
-pub(super) fn give_back<S: Clone>(inner: &mut S) {
-    let fresh = inner.clone();
-    drop(mem::replace(inner, fresh));
 }

@@ -12,12 +12,15 @@ use tower_service::Service;
 
 use super::{
     answer::HandshakeAnswer,
-    future::{HandshakeFuture, Waiting, give_back},
+    future::{HandshakeFuture, Waiting},
     layer::OpenSettings,
     open::{Asked, json},
     text::PlainToken,
 };
-use crate::rejection::{RefusalBody, Rejection};
+use crate::{
+    gate::give_back,
+    rejection::{RefusalBody, Rejection},
+};
 
 /// The service of a [`HandshakeLayer`](super::HandshakeLayer).
 #[derive(Clone)]

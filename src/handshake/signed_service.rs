@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{
     answer::HandshakeAnswer,
     confirm::Confirm,
-    future::{HandshakeFuture, Waiting, give_back},
+    future::{HandshakeFuture, Waiting},
     layer::SignedSettings,
     signed::SignedAsked,
     text::PlainToken,
@@ -21,6 +21,7 @@ use crate::{
     attempt::{self, Outcome},
     defaults,
     delivery::{Delivery, Fresh, Verified},
+    gate::give_back,
     rejection::{RefusalBody, Rejection},
 };
 

@@ -85,6 +85,8 @@ impl Rejection {
             Self::IdempotencyKeyReused => final_answer("idempotency-key-reused", S::UNPROCESSABLE_ENTITY),
             Self::TooManyWaiting { .. } => come_back("too-many-waiting", 10),
             Self::Draining => come_back("draining", 2),
+            Self::NoDelivery => final_answer("no-delivery", S::INTERNAL_SERVER_ERROR),
+            Self::PayloadUnreadable { .. } => come_back("payload-unreadable", 300),
             Self::HandlerPanicked => final_answer("handler-panicked", S::INTERNAL_SERVER_ERROR),
             Self::AnswerBroken => final_answer("answer-broken", S::INTERNAL_SERVER_ERROR),
             Self::HandlerTooSlow { .. } => come_back("handler-too-slow", 5),

@@ -4,6 +4,8 @@ mod ack;
 mod allowlist;
 mod client_ip;
 #[cfg(feature = "axum")]
+mod extract;
+#[cfg(feature = "axum")]
 mod fits_axum;
 mod fits_hyper;
 #[cfg(feature = "tonic")]
@@ -19,6 +21,7 @@ mod rate_limit;
 #[cfg(feature = "redis")]
 mod redis;
 mod render;
+mod route;
 mod serve;
 #[cfg(feature = "sqlite")]
 mod sqlite;
