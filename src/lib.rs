@@ -35,6 +35,7 @@
 //! | prove an endpoint to its provider | [`handshake`] |
 //! | run each delivery once | [`idempotency`] and [`store`] |
 //! | take a payload as a type | [`Delivery::read_payload`], [`GiveUp`] and, with axum, `extract` |
+//! | read and answer Dasha BlackBox's payloads | [`dasha_blackbox`] |
 //! | hand deliveries to handlers by their type | [`route`] |
 //! | answer first and process afterwards, in this process | [`ack`] |
 //! | store first, answer, and process afterwards, here or elsewhere | [`Webhook::inbox`], [`inbox`] and [`store`] |
@@ -82,6 +83,7 @@ mod circuit;
 pub mod client_ip;
 pub mod clock;
 pub mod conformance;
+pub mod dasha_blackbox;
 pub mod defaults;
 pub mod delivery;
 mod detach;

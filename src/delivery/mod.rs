@@ -8,6 +8,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::SystemTime};
 use bytes::Bytes;
 
 pub use payload::PayloadError;
+pub(crate) use payload::read;
 pub use proof::{Acknowledged, AlreadyVerified, Claimed, Final, Fresh, Stage, Unverified, Verified};
 
 use crate::{provider::Provider, rejection::Rejection, verify::Share};

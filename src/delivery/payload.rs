@@ -50,7 +50,7 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, PayloadE
 ///
 /// It tells where and what was expected, and no value: payloads hold what does not belong into logs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the payload does not fit at {path:?}: {fault}")]
+#[error("{PREFIX}{path:?}: {fault}")]
 pub struct PayloadError {
     path: Box<str>,
     fault: Box<str>,
@@ -67,7 +67,11 @@ impl PayloadError {
     pub(crate) fn new(path: &str, error: &serde_json::Error) -> Self {
         // What is no JSON has no place in it.
         let path = if path == "?" { "." } else { path };
-        Self { path: shown(path), fault: fault(error) }
+        match within(&error.to_string()) {
+            Some((inner, fault)) if path == "." => Self { path: shown(inner), fault: shown(fault) },
+            Some((inner, fault)) => Self { path: shown(&format!("{path}.{inner}")), fault: shown(fault) },
+            None => Self { path: shown(path), fault: fault(error) },
+        }
     }
 
     /// Where in the payload: `result.items[0].amount`, or `.` for the whole.
@@ -99,6 +103,16 @@ impl From<PayloadError> for Rejection {
         Self::PayloadUnreadable { path, fault }
     }
 }
+
+/// Path and fault of an error of ours that a type has passed on as its own: one that must know its whole payload before it
+/// knows what it is.
+fn within(message: &str) -> Option<(&str, &str)> {
+    let (path, fault) = message.strip_prefix(PREFIX)?.strip_prefix('"')?.split_once("\": ")?;
+    Some((path, fault.rsplit_once(" at line ").map_or(fault, |(fault, _)| fault)))
+}
+
+/// How the text of an error of ours begins.
+const PREFIX: &str = "the payload does not fit at ";
 
 /// What an error of serde's says without the value that it quotes.
 fn fault(error: &serde_json::Error) -> Box<str> {

@@ -3,6 +3,7 @@
 mod ack;
 mod allowlist;
 mod client_ip;
+mod dasha_blackbox;
 #[cfg(feature = "axum")]
 mod extract;
 #[cfg(feature = "axum")]
