@@ -8,7 +8,16 @@
 //! Start, Tool and Transfer are answered inline, within the time that the sender waits: 30 s, and 1 to 60 s for tools, as
 //! configured. The others are acknowledged first by a stack with
 //! [`acknowledge_first`](crate::Webhook::acknowledge_first) or an [`inbox`](crate::Webhook::inbox). What the fields of
-//! Transfer are beside the common ones, and what its answer holds, is *not documented*.
+//! Transfer are beside the common ones, and what its answer holds, is *not documented*; where nothing is to be answered it can be
+//! acknowledged first, too, by a provider that reads fewer answers:
+//!
+//! ```
+//! use tower_webhook::provider::{AnswerMeaning, DASHA_BLACKBOX};
+//!
+//! let inline = ["StartWebHookPayload".into(), "ToolWebHookPayload".into()];
+//! let provider = DASHA_BLACKBOX.reading_answers(AnswerMeaning::Types(inline.to_vec().into()));
+//! assert!(!provider.answer_carries_meaning(Some("TransferWebHookPayload")));
+//! ```
 //!
 //! ```
 //! use tower_webhook::dasha_blackbox::{Event, StartAnswer};

@@ -9,13 +9,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use pin_project::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::ignored::Ignored;
-use crate::{ack::Acknowledgement, body::ResponseBody, delivery, gate::give_back, grpc::is_grpc};
+use crate::{
+    ack::Acknowledgement, body::ResponseBody, delivery, error::ConfigError, gate::give_back, grpc::is_grpc,
+};
 
 /// Passes on deliveries whose event type is in a list, or is not; see the [module](super).
 ///
@@ -26,11 +28,13 @@ pub struct EventFilterLayer {
     list: Arc<List>,
 }
 
+#[derive(Clone)]
 struct List {
     types: HashSet<Box<str>>,
     /// Whether those in the list pass, or all others.
     passes: bool,
     ignored: Ignored,
+    answer: Acknowledgement,
 }
 
 impl EventFilterLayer {
@@ -55,7 +59,18 @@ impl EventFilterLayer {
         I: IntoIterator<Item: AsRef<str>>,
     {
         let types = types.into_iter().map(|event_type| event_type.as_ref().into()).collect();
-        Self { list: Arc::new(List { types, passes, ignored: Ignored::default() }) }
+        let (ignored, answer) = (Ignored::default(), Acknowledgement::default());
+        Self { list: Arc::new(List { types, passes, ignored, answer }) }
+    }
+
+    /// The status that deliveries are answered with that do not pass, 200 by default. Not used for gRPC.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::AcknowledgementStatus`] when it is not 2xx, which would have them sent again.
+    pub fn ignoring_with(mut self, status: StatusCode) -> Result<Self, ConfigError> {
+        Arc::make_mut(&mut self.list).answer.set_status(status)?;
+        Ok(self)
     }
 
     /// Deliveries that did not pass.
@@ -108,7 +123,7 @@ where
                     return FilterFuture(State::Passed(self.inner.call(request)));
                 }
                 list.ignored.note(delivery);
-                Acknowledgement::default().response(is_grpc(request.headers()))
+                list.answer.response(is_grpc(request.headers()))
             }
         };
         give_back(&mut self.inner);

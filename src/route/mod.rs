@@ -21,7 +21,7 @@
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! let secret = SigningSecret::from_text("a secret")?;
 //! let events = EventRouter::new().on("push", service_fn(on_push))?;
 //! let ignored = events.ignored().clone();

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tower::{BoxError, ServiceExt, util::BoxCloneSyncService};
@@ -46,19 +46,42 @@ struct Table<B, E> {
     routes: HashMap<Box<str>, Route<B, E>>,
     otherwise: Option<Route<B, E>>,
     ignored: Ignored,
+    answer: Acknowledgement,
 }
 
 impl<B, E> Clone for Table<B, E> {
     fn clone(&self) -> Self {
-        Self { routes: self.routes.clone(), otherwise: self.otherwise.clone(), ignored: self.ignored.clone() }
+        Self {
+            routes: self.routes.clone(),
+            otherwise: self.otherwise.clone(),
+            ignored: self.ignored.clone(),
+            answer: self.answer.clone(),
+        }
     }
 }
 
 impl<B, E> EventRouter<B, E> {
     /// Handles nothing yet.
     pub fn new() -> Self {
-        let table = Table { routes: HashMap::new(), otherwise: None, ignored: Ignored::default() };
+        let table = Table {
+            routes: HashMap::new(),
+            otherwise: None,
+            ignored: Ignored::default(),
+            answer: Acknowledgement::default(),
+        };
         Self { table: Arc::new(table) }
+    }
+
+    /// The status that deliveries of types that nobody handles are answered with, 200 by default: 204, say, where the provider
+    /// wants no body. Not used for gRPC.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::AcknowledgementStatus`] when it is not 2xx, which would have them sent again. A handler that knows better
+    /// is set with [`otherwise`](Self::otherwise).
+    pub fn ignoring_with(mut self, status: StatusCode) -> Result<Self, ConfigError> {
+        Arc::make_mut(&mut self.table).answer.set_status(status)?;
+        Ok(self)
     }
 
     /// Deliveries that were answered for because nobody handles their type.
@@ -194,7 +217,7 @@ where
             None => {
                 table.ignored.note(delivery);
                 let to_grpc = is_grpc(request.headers());
-                let answer: Response<ResponseBody<RouteBody>> = Acknowledgement::default().response(to_grpc);
+                let answer: Response<ResponseBody<RouteBody>> = table.answer.response(to_grpc);
                 Box::pin(ready(Ok(answer.map(route_body))))
             }
         }

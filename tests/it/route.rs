@@ -205,6 +205,18 @@ async fn lists_let_their_types_pass_or_all_others() {
 }
 
 #[tokio::test]
+async fn what_is_ignored_is_answered_with_the_2xx_that_its_provider_wants() {
+    let events = events().ignoring_with(StatusCode::NO_CONTENT).unwrap();
+    let filter = EventFilterLayer::except(["star"]).ignoring_with(StatusCode::ACCEPTED).unwrap();
+    let service = github::webhook().build().unwrap().layer(filter.layer(events));
+    let none = text(service.clone().oneshot(delivery("fork", "{}")).await.unwrap()).await;
+    assert_eq!(none, (StatusCode::NO_CONTENT, String::new()));
+    assert_eq!(service.oneshot(delivery("star", "{}")).await.unwrap().status(), StatusCode::ACCEPTED);
+    let refused: Result<EventRouter, _> = EventRouter::new().ignoring_with(StatusCode::NOT_FOUND);
+    assert!(matches!(refused, Err(ConfigError::AcknowledgementStatus { .. })));
+}
+
+#[tokio::test]
 async fn a_list_before_idempotency_and_acknowledgement_keeps_what_is_ignored_from_both() {
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&runs);

@@ -15,7 +15,7 @@ use tower_webhook::{
     dasha_blackbox::{CompletedWebHookPayload, Event, StartAnswer, ToolAnswer},
     extract::Payload,
     inbox::Inbox,
-    provider,
+    provider::{self, AnswerMeaning},
     route::EventRouter,
     store::{MemoryClaims, MemoryInbox, State as InboxState},
     verify::Signing,
@@ -109,4 +109,19 @@ async fn a_worker_reads_a_stored_call_as_its_type() {
     tokio::time::timeout(Duration::from_secs(10), done).await.unwrap();
     worker.drain(Duration::from_secs(5)).await;
     assert_eq!(*seen.lock().unwrap(), ["c4n4ry"]);
+}
+
+#[tokio::test]
+async fn a_transfer_is_answered_inline_unless_the_caller_has_it_acknowledged_first() {
+    const TRANSFER: &str = r#"{"type":"TransferWebHookPayload","callId":"c-17"}"#;
+    let inline = ["StartWebHookPayload".into(), "ToolWebHookPayload".into()];
+    let acknowledged = provider::DASHA_BLACKBOX.reading_answers(AnswerMeaning::Types(inline.to_vec().into()));
+    for (provider, expected) in
+        [(provider::DASHA_BLACKBOX, "transferred"), (acknowledged, r#"{"received": true}"#)]
+    {
+        let stack = Webhook::from(provider).secret(secret()).acknowledge_first().build().unwrap();
+        let app = Router::new().route("/calls", post(async |_: Event| "transferred").layer(stack));
+        let server = Server::start(app).await;
+        assert_eq!(send(&server, TRANSFER).await, (StatusCode::OK, expected.to_owned()));
+    }
 }
