@@ -7,11 +7,44 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, response::Parts};
 use http_body::Body;
 use tower::BoxError;
 
 use crate::{ack::retry_after, clock::SharedClock, grpc, idempotency::CatchPanic};
+
+/// A handler's word that no further attempt will help, in the extensions of its answer.
+///
+/// Behind [`AckLayer`](crate::ack::AckLayer) the delivery is given up at once and the hook is told; a worker of an
+/// [`Inbox`](crate::inbox::Inbox) makes a dead letter of it, which can be requeued once the handler is mended. The answer's
+/// status counts for whoever waits for it, and for nobody else.
+///
+/// ```
+/// use http::{Response, StatusCode};
+/// use tower_webhook::GiveUp;
+///
+/// let mut answer = Response::new(String::new());
+/// *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+/// answer.extensions_mut().insert(GiveUp::because("the customer is not one of ours"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GiveUp {
+    reason: Box<str>,
+}
+
+impl GiveUp {
+    /// For this reason, which is logged and kept with the dead letter: nothing of the payload belongs into it. Its first 256
+    /// characters are kept, control characters escaped.
+    pub fn because(reason: &str) -> Self {
+        const LONGEST: usize = 256;
+        Self { reason: reason.escape_debug().take(LONGEST).collect::<String>().into() }
+    }
+
+    /// Why.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
 
 /// How one attempt went.
 #[derive(Debug)]
@@ -21,6 +54,11 @@ pub enum Outcome {
     Answered(StatusCode),
     /// The handler answered a gRPC request with this `grpc-status`.
     AnsweredGrpc(u32),
+    /// The handler said that no further attempt will help.
+    GaveUp {
+        /// Why.
+        reason: Box<str>,
+    },
     /// The handler failed.
     Failed(BoxError),
     /// The body of the handler's answer broke off.
@@ -39,6 +77,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Answered(status) => write!(f, "answered {}", status.as_u16()),
             Self::AnsweredGrpc(code) => write!(f, "answered with grpc-status {code}"),
+            Self::GaveUp { reason } => write!(f, "gave up: {reason}"),
             Self::Failed(error) => {
                 let text = error.to_string();
                 write!(f, "failed: {}", text.escape_debug().take(128).collect::<String>())
@@ -57,6 +96,15 @@ pub(crate) enum Verdict {
     Failed,
     /// No handler for this path or method: trying again finds none either.
     NotRouted,
+    /// The handler says that trying again will not help.
+    GaveUp,
+}
+
+impl Verdict {
+    /// Whether a further attempt would fail like this one.
+    pub(crate) const fn is_hopeless(self) -> bool {
+        matches!(self, Self::NotRouted | Self::GaveUp)
+    }
 }
 
 #[derive(Debug)]
@@ -74,13 +122,17 @@ impl Attempt {
 
     /// The attempt that ended with an answer of this head and, where it has any, these trailers.
     fn answered(
-        status: StatusCode,
-        headers: &HeaderMap,
+        Parts { status, headers, extensions, .. }: &Parts,
         trailers: Option<&HeaderMap>,
         processed: impl FnOnce(StatusCode) -> bool,
         clock: &SharedClock,
     ) -> Self {
         let asked = retry_after(headers, clock.wall());
+        if let Some(GiveUp { reason }) = extensions.get() {
+            let outcome = Outcome::GaveUp { reason: reason.clone() };
+            return Self { outcome, verdict: Verdict::GaveUp, asked };
+        }
+        let status = *status;
         // A gRPC failure is an HTTP success.
         let grpc_status = grpc::status(headers).or_else(|| trailers.and_then(grpc::status));
         if let Some(code) = grpc_status.filter(|code| *code != 0) {
@@ -119,9 +171,7 @@ where
         };
         // Judged in here, for the caller's rule may panic too.
         match trailers_of(body).await {
-            Ok(trailers) => {
-                Attempt::answered(head.status, &head.headers, trailers.as_ref(), processed, clock)
-            }
+            Ok(trailers) => Attempt::answered(&head, trailers.as_ref(), processed, clock),
             Err(_) => Attempt::failed(Outcome::AnswerBroken),
         }
     };

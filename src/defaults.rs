@@ -105,6 +105,22 @@ pub const RECONNECT_LONGEST: Duration = Duration::from_secs(2);
 /// should not wait longer.
 pub const SHARED_QUOTA_BUDGET: Duration = Duration::from_millis(100);
 
+/// Bytes of a challenge that are echoed: several times the longest of the providers'.
+pub const HANDSHAKE_TEXT: usize = 1024;
+
+/// Bytes of a token that is signed for whoever asks: the longest of X and Zoom have some 50.
+pub const HANDSHAKE_TOKEN: usize = 128;
+
+/// Bytes of a signed body that may be a handshake: the longest, a PING of Discord's, has some 2 KiB, and larger bodies
+/// are not read for one.
+pub const HANDSHAKE_BODY: usize = 16 * 1024;
+
+/// How long a subscription may take to be confirmed: SNS waits 15 s.
+pub const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
+
+/// Event types without a handler that are counted by name: a provider has some hundred types.
+pub const IGNORED_TYPES: usize = 256;
+
 /// Quota keys held at once.
 pub const QUOTA_KEYS: usize = 100_000;
 

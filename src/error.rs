@@ -114,6 +114,16 @@ pub enum ConfigError {
         provider: String,
     },
 
+    /// The provider proves by a token that a challenge is its own, and the stack does not know it.
+    #[error(
+        "{provider} sends a token with its challenges: call .handshake_token(..) with the one that you told it, or take \
+         its handshakes away with .challenging_with([])"
+    )]
+    NoHandshakeToken {
+        /// The provider.
+        provider: String,
+    },
+
     /// Completed claims are forgotten while the sender may still retry.
     #[error(
         "claims are kept for {keep:?}, but {provider} retries for {retries_for:?}: a late retry would run twice; keep \
@@ -187,6 +197,13 @@ pub enum ConfigError {
         known: String,
         /// The provider that was to.
         provider: String,
+    },
+
+    /// A router has a handler for this event type already.
+    #[error("there are two handlers for the event type {event_type:?}: only one of them would be called")]
+    RoutedTwice {
+        /// The event type.
+        event_type: String,
     },
 
     /// An IPv6 network that shares a quota is too large or not one.

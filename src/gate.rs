@@ -118,14 +118,18 @@ where
                 },
             },
             Err(rejection) => {
-                // The inner service was polled ready and may hold a permit for a call that never comes, for as
-                // long as this connection stays open. A fresh clone holds none.
-                let fresh = self.inner.clone();
-                drop(mem::replace(&mut self.inner, fresh));
+                give_back(&mut self.inner);
                 GateFuture { state: State::Refused(Some(rejection.into_response())) }
             }
         }
     }
+}
+
+/// Gives up what the readiness of a service that is not called may hold: a permit for a call that never comes, for as long
+/// as its connection stays open. A fresh clone holds none.
+pub(crate) fn give_back<S: Clone>(inner: &mut S) {
+    let fresh = inner.clone();
+    drop(mem::replace(inner, fresh));
 }
 
 /// The future of a [`GateService`].

@@ -33,7 +33,11 @@
 //! | verify with public keys, or HTTP message signatures | [`verify::public_key`], [`verify::message_signatures`] |
 //! | find the client's address and admit networks | [`client_ip`], [`allowlist`] |
 //! | limit rates | [`rate_limit`] |
+//! | prove an endpoint to its provider | [`handshake`] |
 //! | run each delivery once | [`idempotency`] and [`store`] |
+//! | take a payload as a type | [`Delivery::read_payload`], [`GiveUp`] and, with axum, `extract` |
+//! | read and answer Dasha BlackBox's payloads | [`dasha_blackbox`] |
+//! | hand deliveries to handlers by their type | [`route`] |
 //! | answer first and process afterwards, in this process | [`ack`] |
 //! | store first, answer, and process afterwards, here or elsewhere | [`Webhook::inbox`], [`inbox`] and [`store`] |
 //! | write refusals in a form of one's own | [`render`] and [`rejection`] |
@@ -80,23 +84,29 @@ mod circuit;
 pub mod client_ip;
 pub mod clock;
 pub mod conformance;
+pub mod dasha_blackbox;
 pub mod defaults;
 pub mod delivery;
 mod detach;
 pub mod error;
+#[cfg(feature = "axum")]
+pub mod extract;
 pub mod gate;
 pub mod grpc;
+pub mod handshake;
 pub mod idempotency;
 pub mod inbox;
 pub mod provider;
 pub mod rate_limit;
 pub mod rejection;
 pub mod render;
+pub mod route;
 pub mod serve;
 pub mod stack;
 pub mod store;
 pub mod verify;
 
+pub use attempt::GiveUp;
 pub use delivery::{ClientIp, Delivery, DeliveryId, Endpoint, Tenant, Verified};
 pub use error::ConfigError;
 pub use provider::Provider;

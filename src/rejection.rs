@@ -39,6 +39,21 @@ pub enum Rejection {
         /// The methods that the provider uses.
         allow: Arc<[Method]>,
     },
+    /// A handshake whose proof is not what was agreed.
+    #[error("a handshake was refused: {what} is not ours")]
+    HandshakeRefused {
+        /// What is not ours, such as `the verify token`.
+        what: &'static str,
+    },
+    /// A handshake that is not in the provider's form, or asks for what must not be answered.
+    #[error("a handshake is malformed: {fault}")]
+    HandshakeMalformed {
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A subscription could not be confirmed now.
+    #[error("the subscription could not be confirmed")]
+    ConfirmationUnavailable,
     /// A quota is used up.
     #[error("over the quota {quota}: come back in {retry_after:?}")]
     OverQuota {
@@ -238,6 +253,17 @@ pub enum Rejection {
     /// The process is shutting down.
     #[error("shutting down")]
     Draining,
+    /// No stack stands in front of what asks for its delivery.
+    #[error("there is no verified delivery in this request: put a stack in front of this")]
+    NoDelivery,
+    /// A verified payload does not fit the type that the handler reads it into.
+    #[error("the payload does not fit at {path:?}: {fault}")]
+    PayloadUnreadable {
+        /// Where in it, as a path of names and indices; escaped and cut.
+        path: Box<str>,
+        /// What does not fit; never a value.
+        fault: Box<str>,
+    },
     /// The handler panicked.
     #[error("the handler panicked")]
     HandlerPanicked,
@@ -324,7 +350,7 @@ impl Rejection {
 
     fn log(&self) {
         let (code, status) = (self.code(), self.status().as_u16());
-        if matches!(self, Self::StoreFull | Self::VerifiedTwice { .. }) {
+        if matches!(self, Self::StoreFull | Self::VerifiedTwice { .. } | Self::NoDelivery) {
             tracing::error!(code, status, reason = %self, "delivery refused");
         } else if self.status().is_server_error() {
             tracing::warn!(code, status, reason = %self, "delivery refused");

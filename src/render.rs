@@ -1,7 +1,7 @@
-//! The only writer of refusal bodies.
+//! The only writer of bodies besides the handler.
 //!
-//! A response passes untouched unless a layer has put a [`Rejection`] into its extensions. Such a refusal gets a
-//! body: problem details (RFC 9457) or, where the request was gRPC, a `grpc-status`. Both tell no more than the
+//! A response passes untouched unless a layer has put a [`Rejection`] or a [`HandshakeAnswer`] into its extensions. The
+//! answer to a handshake is written as it is. A refusal gets a body: problem details (RFC 9457) or, where the request was gRPC, a `grpc-status`. Both tell no more than the
 //! status does where authentication failed, and never an address, an id or a payload.
 //!
 //! ```
@@ -45,7 +45,7 @@ use pin_project::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{body::ResponseBody, grpc::is_grpc, rejection::Rejection};
+use crate::{body::ResponseBody, grpc::is_grpc, handshake::HandshakeAnswer, rejection::Rejection};
 
 /// What a closure of [`RenderLayer::with`] is told of the request that was refused.
 #[derive(Debug, Clone)]
@@ -156,6 +156,9 @@ where
         let response = ready!(this.answer.poll(cx))?;
         // The rejection stays for whoever looks at the response further out, another renderer included.
         let written = response.extensions().get::<Written>().is_some();
+        if let Some(answer) = response.extensions().get::<HandshakeAnswer>().filter(|_| !written).cloned() {
+            return Poll::Ready(Ok(answered(response, answer, this.refused)));
+        }
         let Some(rejection) = response.extensions().get::<Rejection>().filter(|_| !written).cloned() else {
             return Poll::Ready(Ok(response.map(ResponseBody::inner)));
         };
@@ -190,6 +193,18 @@ impl RenderLayer {
         let body = finish(body, &mut parts.headers, &refused.method, refused.grpc);
         Response::from_parts(parts, body)
     }
+}
+
+/// The answer to a handshake, as its layer wants it written.
+fn answered<R>(response: Response<R>, answer: HandshakeAnswer, asked: &Refused) -> Response<ResponseBody<R>> {
+    let (mut parts, _) = response.into_parts();
+    parts.extensions.insert(Written);
+    let body = if answer.status() == StatusCode::NO_CONTENT {
+        ResponseBody::default()
+    } else {
+        finish(answer.body().clone(), &mut parts.headers, &asked.method, false)
+    };
+    Response::from_parts(parts, body)
 }
 
 /// The length that a GET would have is told to a HEAD too, but not the body.

@@ -7,7 +7,11 @@ use http::{Request, Response};
 use http_body_util::Full;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_webhook::{
-    ConfigError, Provider, Rejection, Verified, clock::ManualClock, delivery::Fresh, verify::VerifyLayer,
+    ConfigError, Provider, Rejection, Verified,
+    clock::ManualClock,
+    delivery::Fresh,
+    handshake::{HandshakeAnswer, HandshakeLayer},
+    verify::VerifyLayer,
 };
 
 use crate::line::{Answer, Line};
@@ -49,6 +53,9 @@ pub async fn judge(line: &Line, preset: Provider) -> Result<Judgement, String> {
         Err(error) if error.starts_with("body") || error.starts_with("the body") => return Err(error),
         Err(error) => return Ok(Judgement::reject(error)),
     };
+    if let Some(expected) = &line.response_body {
+        return Ok(handshake(&layer, request, expected).await);
+    }
     let accept = service_fn(|request: Request<Verified<Fresh>>| async move {
         let id = request.body().delivery().id().map(ToString::to_string);
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(id.unwrap_or_default()))))
@@ -58,4 +65,26 @@ pub async fn judge(line: &Line, preset: Provider) -> Result<Judgement, String> {
         Some(rejection) => Judgement::reject(rejection),
         None => Judgement { answer: Answer::Accept, reason: "verified".to_owned() },
     })
+}
+
+/// Sends a handshake, which is accepted when it is answered with exactly this body.
+async fn handshake(verify: &VerifyLayer, request: Request<Bytes>, expected: &str) -> Judgement {
+    let handshakes = match HandshakeLayer::new(verify) {
+        Ok(handshakes) => handshakes,
+        Err(error) => return Judgement::reject(error),
+    };
+    let no_handshake = service_fn(|_: Request<Verified<Fresh>>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    });
+    let service = handshakes.layer(verify.layer(no_handshake));
+    let Ok(response) = service.oneshot(request.map(Full::new)).await;
+    let answer = response.extensions().get::<HandshakeAnswer>();
+    match (answer, response.extensions().get::<Rejection>()) {
+        (Some(answer), _) if answer.body() == expected => {
+            Judgement { answer: Answer::Accept, reason: "answered".to_owned() }
+        }
+        (Some(answer), _) => Judgement::reject(String::from_utf8_lossy(answer.body())),
+        (None, Some(rejection)) => Judgement::reject(rejection),
+        (None, None) => Judgement::reject("it was taken for a delivery"),
+    }
 }

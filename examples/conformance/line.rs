@@ -39,6 +39,9 @@ pub struct Line {
     body_sha256: Option<String>,
     now_unix: f64,
     pub expect: Answer,
+    /// The answer to a handshake, where the line is one.
+    #[serde(default)]
+    pub response_body: Option<String>,
     #[serde(default)]
     pub tier: Tier,
     #[serde(default)]

@@ -24,7 +24,7 @@ impl Default for Acknowledgement {
 }
 
 impl Acknowledgement {
-    pub(super) fn set_status(&mut self, status: StatusCode) -> Result<(), ConfigError> {
+    pub(crate) fn set_status(&mut self, status: StatusCode) -> Result<(), ConfigError> {
         if !status.is_success() {
             return Err(ConfigError::AcknowledgementStatus { status });
         }

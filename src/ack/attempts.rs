@@ -101,7 +101,7 @@ where
                 return Ending::Processed;
             }
             tracing::warn!(delivery = ?self.delivery, attempt = made, outcome = %attempt.outcome, "attempt failed");
-            let hopeless = attempt.verdict == Verdict::NotRouted || lost.load(Ordering::Relaxed);
+            let hopeless = attempt.verdict.is_hopeless() || lost.load(Ordering::Relaxed);
             if hopeless || made >= settings.attempts {
                 self.give_up(made, attempt.outcome).await;
                 return Ending::GivenUp;

@@ -72,4 +72,4 @@ pub use drain::DrainReport;
 pub use layer::AckLayer;
 pub use service::{AckFuture, AckService, Acknowledgeable};
 
-pub use crate::attempt::Outcome;
+pub use crate::attempt::{GiveUp, Outcome};

@@ -1,14 +1,17 @@
 //! One delivery, and the body type that proves how far it has come.
 
+mod payload;
 mod proof;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
+pub use payload::PayloadError;
+pub(crate) use payload::read;
 pub use proof::{Acknowledged, AlreadyVerified, Claimed, Final, Fresh, Stage, Unverified, Verified};
 
-use crate::{provider::Provider, verify::Share};
+use crate::{provider::Provider, rejection::Rejection, verify::Share};
 
 /// Where deliveries of one provider arrive, under the name that the configuration gives it.
 ///
@@ -256,6 +259,11 @@ impl Delivery {
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.body)
     }
+}
+
+/// The delivery that verification has put there, or a worker.
+pub(crate) fn of(extensions: &http::Extensions) -> Result<&Arc<Delivery>, Rejection> {
+    extensions.get().ok_or(Rejection::NoDelivery)
 }
 
 /// Metadata only: a payload may hold anything.

@@ -113,3 +113,5 @@ pub use running::{RunningWorker, WorkerReport};
 #[cfg(feature = "encryption")]
 pub use seal::{SealError, SealingKeys};
 pub use worker::Worker;
+
+pub use crate::attempt::GiveUp;

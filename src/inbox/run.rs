@@ -229,6 +229,7 @@ where
             }
             Verdict::Processed => return Settlement::Processed,
             Verdict::NotRouted => return dead_letter(format!("not routed: {outcome}")),
+            Verdict::GaveUp => return dead_letter(reason),
             Verdict::Failed => {}
         }
         if attempt >= self.settings.attempts {

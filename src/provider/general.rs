@@ -8,6 +8,7 @@ use http::{Method, Request};
 use super::facts::{AnswerMeaning, Doubt, IdSource, Retried, Retries, TypeSource};
 use crate::{
     defaults,
+    handshake::Handshake,
     verify::{Scheme, SignError, Signing, SigningSecret},
 };
 
@@ -25,6 +26,7 @@ pub struct Provider {
     pub(super) schedule: Cow<'static, [Duration]>,
     pub(super) doubts: &'static [Doubt],
     pub(super) answer: AnswerMeaning,
+    pub(super) handshakes: Cow<'static, [Handshake]>,
     pub(super) docs: Option<&'static str>,
 }
 
@@ -44,6 +46,7 @@ impl Provider {
             schedule: Cow::Borrowed(&[]),
             doubts: &[],
             answer: AnswerMeaning::None,
+            handshakes: Cow::Borrowed(&[]),
             docs: None,
         }
     }
@@ -134,6 +137,13 @@ impl Provider {
         self
     }
 
+    /// How it asks an endpoint to prove itself; none by default.
+    #[must_use]
+    pub fn challenging_with(mut self, handshakes: impl Into<Vec<Handshake>>) -> Self {
+        self.handshakes = Cow::Owned(handshakes.into());
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -191,6 +201,11 @@ impl Provider {
     /// Where its event types may be.
     pub fn type_sources(&self) -> &[TypeSource] {
         &self.event_type
+    }
+
+    /// How it asks an endpoint to prove itself.
+    pub fn handshakes(&self) -> &[Handshake] {
+        &self.handshakes
     }
 
     /// Its own page on webhooks, for presets.

@@ -25,8 +25,9 @@ use super::{
     facts::{Doubt, Fact, IdSource, Retried, Retries, TypeSource},
     general::Provider,
 };
-use crate::verify::{
-    Encoding, HeaderFamily, Part, SignatureForm, Timestamp, TimestampFormat, TimestampPlace,
+use crate::{
+    handshake,
+    verify::{Encoding, HeaderFamily, Part, SignatureForm, Timestamp, TimestampFormat, TimestampPlace},
 };
 use form::*;
 
@@ -138,6 +139,7 @@ const SLACK_FACTS: Facts = Facts {
         Doubt::second_hand(Fact::Retries),
         Doubt::second_hand(Fact::Schedule),
     ],
+    handshakes: &[handshake::SLACK],
     docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack",
     ..USUAL
 };
@@ -247,6 +249,7 @@ const META_FACTS: Facts = Facts {
     waits: Duration::from_secs(5),
     retries: retries(times(7, DAY)),
     doubts: &[Doubt::memory(Fact::DeliveryId), Doubt::memory(Fact::Waits), Doubt::memory(Fact::Retries)],
+    handshakes: &[handshake::META],
     docs: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
     ..USUAL
 };
@@ -255,6 +258,9 @@ const META_FACTS: Facts = Facts {
 ///
 /// There is no delivery id and no timestamp: deliveries are told apart by the SHA-256 of their bodies. How long Meta waits
 /// (5 s are counted) and retries (7 days, WhatsApp's) is *unverified*.
+///
+/// Before it sends it asks with a `GET` and the verify token that you told it:
+/// [`handshake_token`](crate::Webhook::handshake_token).
 pub const META: Provider = preset(META_FACTS, sha256_of_body(HUB_FAMILIES));
 
 const TWITCH_FAMILIES: &[HeaderFamily] = &[signed_family(
@@ -276,6 +282,7 @@ const TWITCH_FACTS: Facts = Facts {
         Doubt::assumed(Fact::Waits),
         Doubt::assumed(Fact::Retries),
     ],
+    handshakes: &[handshake::TWITCH],
     docs: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/",
     ..USUAL
 };

@@ -37,6 +37,9 @@ impl Rejection {
             Self::AddressNotAllowed { .. } => final_answer("address-not-allowed", S::FORBIDDEN),
             Self::AllowlistNotLoaded => come_back("allowlist-not-loaded", 30),
             Self::MethodNotAllowed { .. } => final_answer("method-not-allowed", S::METHOD_NOT_ALLOWED),
+            Self::HandshakeRefused { .. } => final_answer("handshake-refused", S::FORBIDDEN),
+            Self::HandshakeMalformed { .. } => final_answer("handshake-malformed", S::BAD_REQUEST),
+            Self::ConfirmationUnavailable => come_back("confirmation-unavailable", 30),
             Self::OverQuota { retry_after, .. } => Answer {
                 code: "over-quota",
                 status: S::TOO_MANY_REQUESTS,
@@ -85,6 +88,8 @@ impl Rejection {
             Self::IdempotencyKeyReused => final_answer("idempotency-key-reused", S::UNPROCESSABLE_ENTITY),
             Self::TooManyWaiting { .. } => come_back("too-many-waiting", 10),
             Self::Draining => come_back("draining", 2),
+            Self::NoDelivery => final_answer("no-delivery", S::INTERNAL_SERVER_ERROR),
+            Self::PayloadUnreadable { .. } => come_back("payload-unreadable", 300),
             Self::HandlerPanicked => final_answer("handler-panicked", S::INTERNAL_SERVER_ERROR),
             Self::AnswerBroken => final_answer("answer-broken", S::INTERNAL_SERVER_ERROR),
             Self::HandlerTooSlow { .. } => come_back("handler-too-slow", 5),

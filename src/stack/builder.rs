@@ -15,6 +15,7 @@ use crate::{
     clock::{SharedClock, SystemClock},
     error::ConfigError,
     gate::GateLayer,
+    handshake::{Confirm, HandshakeLayer, SignedHandshakeLayer},
     idempotency::IdempotencyLayer,
     provider::Provider,
     rate_limit::{PerClientIp, PerTenant, Quota, RateLimitLayer},
@@ -37,6 +38,8 @@ pub struct Webhook {
     allowlist: Option<AllowlistLayer>,
     quota_per_ip: Option<RateLimitLayer<PerClientIp>>,
     pub(super) quota_per_tenant: Option<RateLimitLayer<PerTenant>>,
+    handshake_token: Option<SigningSecret>,
+    confirm: Option<Arc<dyn Confirm>>,
     public_url: Option<String>,
     body_limit: Option<u64>,
     body_budget: Option<BodyBudget>,
@@ -63,6 +66,8 @@ impl From<Provider> for Webhook {
             allowlist: None,
             quota_per_ip: None,
             quota_per_tenant: None,
+            handshake_token: None,
+            confirm: None,
             public_url: None,
             body_limit: None,
             body_budget: None,
@@ -157,6 +162,20 @@ impl Webhook {
     /// The same with a limiter of its own settings.
     pub fn rate_limit(mut self, layer: RateLimitLayer<PerTenant>) -> Self {
         self.quota_per_tenant = Some(layer);
+        self
+    }
+
+    /// The token that the provider was told and sends with its challenges, for those that do (Meta). Without it their stacks
+    /// are not built.
+    pub fn handshake_token(mut self, token: SigningSecret) -> Self {
+        self.handshake_token = Some(token);
+        self
+    }
+
+    /// What confirms subscriptions, for providers that want them confirmed (AWS SNS). Without it such a delivery goes to the
+    /// handler.
+    pub fn confirming(mut self, confirm: impl Confirm) -> Self {
+        self.confirm = Some(Arc::new(confirm));
         self
     }
 
@@ -271,8 +290,14 @@ impl Webhook {
         let timed = |clock: &Option<SharedClock>| clock.clone();
         let per_ip = on_clock(self.quota_per_ip, timed(&clock), RateLimitLayer::clock);
         let per_tenant = on_clock(self.quota_per_tenant, timed(&clock), RateLimitLayer::clock);
+        let open = HandshakeLayer::build(&verify, self.handshake_token.as_ref())?;
+        let signed = SignedHandshakeLayer::new(&verify)?;
+        let signed = match self.confirm.take() {
+            Some(confirm) => signed.confirming_with(confirm)?,
+            None => signed,
+        };
         let before = BeforeVerification::new(
-            self.provider.methods(),
+            open.methods(&self.provider),
             &self.client_ip,
             self.allowlist.as_ref(),
             per_ip.as_ref(),
@@ -280,7 +305,9 @@ impl Webhook {
         let parts = Parts {
             render: self.render,
             before: GateLayer::new(before),
+            open,
             verify,
+            signed,
             after: GateLayer::new(AfterVerification::new(per_tenant.as_ref())),
             ending: Arc::new(EndingSettings {
                 idempotency: self.idempotency,

@@ -16,6 +16,8 @@ use crate::{
 };
 
 /// Method, client ip, allowlist and quota, in this order.
+///
+/// The methods are those of deliveries and of open handshakes; which of them a request may be, the handshakes decide.
 #[derive(Debug)]
 pub struct BeforeVerification {
     methods: Arc<[Method]>,
@@ -26,13 +28,13 @@ pub struct BeforeVerification {
 
 impl BeforeVerification {
     pub(super) fn new(
-        methods: &[Method],
+        methods: Arc<[Method]>,
         client_ip: &ClientIpLayer,
         allowlist: Option<&AllowlistLayer>,
         quota: Option<&RateLimitLayer<PerClientIp>>,
     ) -> Self {
         Self {
-            methods: methods.into(),
+            methods,
             client_ip: Arc::clone(client_ip.gate()),
             allowlist: allowlist.map(|layer| Arc::clone(layer.gate())),
             quota: quota.map(|layer| Arc::clone(layer.gate())),

@@ -25,6 +25,7 @@ use crate::{
     body::ResponseBody,
     delivery::{Unverified, Verified},
     gate::{GateLayer, GateService},
+    handshake::{HandshakeLayer, HandshakeService, SignedHandshakeLayer, SignedHandshakeService},
     rejection::RefusalBody,
     render::{RenderLayer, RenderService},
     verify::{KeyHandle, Verify, VerifyLayer},
@@ -47,8 +48,10 @@ pub struct WebhookLayer {
 pub(super) struct Parts {
     pub(super) render: RenderLayer,
     pub(super) before: GateLayer<BeforeVerification>,
+    pub(super) open: HandshakeLayer,
     pub(super) verify: VerifyLayer,
     pub(super) after: GateLayer<AfterVerification>,
+    pub(super) signed: SignedHandshakeLayer,
     pub(super) ending: Arc<EndingSettings>,
 }
 
@@ -100,13 +103,14 @@ impl<S> Layer<S> for WebhookLayer {
 impl Parts {
     /// All that a request passes before its delivery is kept or run.
     pub(super) fn in_front_of<E>(&self, ending: E) -> Front<E> {
-        let verified = self.verify.layer(self.after.layer(ending));
-        self.render.layer(self.before.layer(verified))
+        let verified = self.verify.layer(self.after.layer(self.signed.layer(ending)));
+        self.render.layer(self.before.layer(self.open.layer(verified)))
     }
 }
 
 pub(super) type Front<E> =
-    RenderService<GateService<Verify<GateService<E, AfterVerification>>, BeforeVerification>>;
+    RenderService<GateService<HandshakeService<Verify<Behind<E>>>, BeforeVerification>>;
+type Behind<E> = GateService<SignedHandshakeService<E>, AfterVerification>;
 type Stack<S> = Front<Ending<S>>;
 
 /// A handler behind the whole stack.

@@ -2,12 +2,14 @@
 //!
 //! A request passes if it passes each of these, in this order:
 //!
-//! 1. its method is one that the provider uses; otherwise 405 with `Allow`;
+//! 1. its method is one that the provider uses, for deliveries or [handshakes](crate::handshake); otherwise 405 with `Allow`;
 //! 2. its client's address is in the allowlist, where there is one; otherwise 403;
 //! 3. that address is within its quota, where there is one; otherwise 429;
-//! 4. it [verifies](crate::verify); otherwise 401, 413, 415 or 503;
-//! 5. its tenant, or the endpoint, is within its quota, where there is one; otherwise 429;
-//! 6. it is no duplicate, where deliveries are [idempotent](Webhook::idempotent); otherwise it gets the first one's answer.
+//! 4. it is no handshake that comes without a signature; otherwise it is answered;
+//! 5. it [verifies](crate::verify); otherwise 401, 413, 415 or 503;
+//! 6. its tenant, or the endpoint, is within its quota, where there is one; otherwise 429;
+//! 7. it is no signed handshake; otherwise it is answered;
+//! 8. it is no duplicate, where deliveries are [idempotent](Webhook::idempotent); otherwise it gets the first one's answer.
 //!
 //! Then the handler answers, or [`acknowledge_first`](Webhook::acknowledge_first) does before it. A stack that ends in an
 //! [`inbox`](Webhook::inbox) answers once the delivery is stored, and a worker runs it. Refusals are written as problem+json, or as gRPC statuses where the request is gRPC.

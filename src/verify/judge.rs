@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{
     content::{Content, single},
     identity::{Derived, Identity},
+    mac::Algorithm,
     pointer::Found,
     ring::{BoundRing, StaticHeader},
     scheme::{Frame, HmacScheme, Kind, Part, PublicKeyScheme, Scheme, TokenScheme, header_name},
@@ -32,7 +33,7 @@ pub struct SchemeVerifier {
     identity: Identity,
     /// Where the timestamp stands among the fields of the body, where it stands there.
     timestamp_slot: Option<usize>,
-    keys: Arc<BoundSource>,
+    pub(super) keys: Arc<BoundSource>,
     required: Vec<StaticHeader>,
 }
 
@@ -119,6 +120,19 @@ impl SchemeVerifier {
             BoundSource::Ring(handle) => Some(handle.clone()),
             BoundSource::Tenants { .. } => None,
         }
+    }
+
+    /// Whether its keys are those of HMAC-SHA256.
+    pub(super) fn macs_with_sha256(&self) -> bool {
+        matches!(&self.scheme.0, Kind::Hmac(scheme) if scheme.algorithm == Algorithm::HmacSha256)
+    }
+
+    /// Whether one of these keys has signed this request.
+    pub(super) fn fits(&self, ring: &Arc<BoundRing>, received: Received<'_>) -> bool {
+        let Ok(mut prepared) = self.look(&received.head.headers) else { return false };
+        prepared.ring = Some(Arc::clone(ring));
+        let early = self.early_fields(received.body);
+        self.prove(received, &prepared, early.as_ref()).is_ok()
     }
 
     /// Everything that the head alone tells.

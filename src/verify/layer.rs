@@ -50,6 +50,12 @@ pub(super) struct Settings {
     shared_keys: bool,
 }
 
+impl Settings {
+    pub(super) const fn scheme(&self) -> Option<&SchemeVerifier> {
+        self.scheme.as_ref()
+    }
+}
+
 impl fmt::Debug for VerifyLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifyLayer")
@@ -150,6 +156,14 @@ impl VerifyLayer {
     /// The endpoint that deliveries through this layer arrive at.
     pub(crate) fn named_endpoint(&self) -> &Arc<Endpoint> {
         &self.settings.endpoint
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn shared_clock(&self) -> &SharedClock {
+        &self.settings.clock
     }
 
     /// Whose delivery a request is.

@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 /// JSON pointers (RFC 6901) that are looked up together, in one pass over the body.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pointers {
+pub(crate) struct Pointers {
     root: Node,
     count: usize,
 }
@@ -19,11 +19,11 @@ struct Node {
 }
 
 /// The text of each pointer's value, in the order in which they were added.
-pub(super) type Found = Vec<Option<String>>;
+pub(crate) type Found = Vec<Option<String>>;
 
 impl Pointers {
     /// Adds a pointer and returns its place among the values; the same pointer is looked up once.
-    pub(super) fn add(&mut self, pointer: &str) -> usize {
+    pub(crate) fn add(&mut self, pointer: &str) -> usize {
         let mut node = &mut self.root;
         for segment in pointer.split('/').skip(1) {
             let segment = segment.replace("~1", "/").replace("~0", "~");
@@ -52,7 +52,7 @@ impl Pointers {
     /// breaks off, has none.
     ///
     /// Of a key that is there twice the last one counts, as for the JSON parsers of nearly all languages.
-    pub(super) fn find(&self, body: &[u8]) -> Found {
+    pub(crate) fn find(&self, body: &[u8]) -> Found {
         let mut found = vec![None; self.count];
         let mut reader = serde_json::Deserializer::from_slice(body);
         let whole =

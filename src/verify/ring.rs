@@ -131,7 +131,7 @@ impl KeyRing {
                 }
                 Kind::PublicKey(scheme) => {
                     let public = VerifyingKey::new(scheme.algorithm, &key.secret)?;
-                    Some(Material::Public(Box::new(public)))
+                    Some(Material::Public(Arc::new(public)))
                 }
                 Kind::Token(_) => Some(Material::Token(Sha256::digest(key.secret.as_given()).into())),
             };
@@ -156,9 +156,10 @@ struct BoundKey {
     key: Key,
 }
 
+#[derive(Clone)]
 enum Material {
     Mac(Box<Keyed>),
-    Public(Box<VerifyingKey>),
+    Public(Arc<VerifyingKey>),
     Token([u8; 32]),
 }
 
@@ -171,6 +172,24 @@ impl fmt::Debug for BoundRing {
 impl BoundRing {
     fn valid(&self, now: SystemTime) -> impl Iterator<Item = &BoundKey> {
         self.keys.iter().filter(move |bound| bound.key.is_valid(now))
+    }
+
+    /// Each valid key as a ring of its own, whose matches nobody counts.
+    pub(super) fn each_alone(&self, now: SystemTime) -> impl Iterator<Item = Self> {
+        self.valid(now).map(|bound| {
+            let key = Key { matches: Arc::default(), ..bound.key.clone() };
+            let ring = KeyRing::of(key.clone());
+            Self { keys: vec![BoundKey { material: bound.material.clone(), key }], ring }
+        })
+    }
+
+    /// The HMAC-SHA256 under the first valid key; `None` where there is none, or keys are no such keys.
+    pub(super) fn sign(&self, now: SystemTime, content: &[u8]) -> Option<[u8; 32]> {
+        let first = self.valid(now).next()?;
+        match &first.material {
+            Material::Mac(keyed) => keyed.mac(|take| take(content)).first_chunk().copied(),
+            Material::Public(_) | Material::Token(_) => None,
+        }
     }
 
     /// The id of the first valid key that `fits`, or how many valid keys there were.

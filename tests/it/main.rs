@@ -3,11 +3,15 @@
 mod ack;
 mod allowlist;
 mod client_ip;
+mod dasha_blackbox;
+#[cfg(feature = "axum")]
+mod extract;
 #[cfg(feature = "axum")]
 mod fits_axum;
 mod fits_hyper;
 #[cfg(feature = "tonic")]
 mod fits_tonic;
+mod handshake;
 mod idempotency;
 mod inbox;
 mod memory_inbox;
@@ -18,6 +22,7 @@ mod rate_limit;
 #[cfg(feature = "redis")]
 mod redis;
 mod render;
+mod route;
 mod serve;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use line::{Answer, Line, Tier};
 use serde::Deserialize;
 use tower::{Layer, service_fn};
@@ -41,6 +41,8 @@ fn read<T: for<'de> Deserialize<'de>>(text: &str) -> Vec<T> {
 
 fn stack(line: &Line, preset: Provider) -> Result<WebhookLayer, ConfigError> {
     let url: Uri = line.url.parse().unwrap();
+    // A line that is no handshake is judged as a delivery.
+    let preset = if line.response_body.is_some() { preset } else { preset.challenging_with([]) };
     Webhook::from(preset)
         .keys(line.keys()?)
         .public_url(format!("{}://{}", url.scheme().unwrap(), url.authority().unwrap()))
@@ -66,7 +68,9 @@ async fn answer(line: &Line) -> Answer {
     *request.uri_mut() = server.url(path).parse().unwrap();
     let response = server.http1().request(request.map(Full::new)).await.unwrap();
     let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
     match status {
+        200 if line.response_body.as_deref().is_some_and(|expected| body != expected) => Answer::Reject,
         200 => Answer::Accept,
         401 | 503 => Answer::Reject,
         _ => panic!("{}: {status} is no judgement", line.id),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::form::*;
 use crate::{
+    handshake,
     provider::{Doubt, Fact, IdSource, Provider, Retried, Retries, TypeSource},
     verify::HeaderFamily,
 };
@@ -67,6 +68,7 @@ const OKTA_FACTS: Facts = Facts {
         Doubt::second_hand(Fact::EventType),
         Doubt::assumed(Fact::Retries),
     ],
+    handshakes: &[handshake::OKTA],
     docs: "https://developer.okta.com/docs/concepts/event-hooks/",
     ..USUAL
 };
@@ -89,6 +91,7 @@ const DROPBOX_FACTS: Facts = Facts {
     }],
     retries: Retries { after: Retried::AnythingBut(&[200]), span: times(10, MINUTE) },
     doubts: &[Doubt::memory(Fact::Signature), Doubt::memory(Fact::EventType)],
+    handshakes: &[handshake::DROPBOX],
     docs: "https://www.dropbox.com/developers/reference/webhooks",
     ..USUAL
 };

@@ -5,6 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use http::Method;
 
 use crate::{
+    handshake::Handshake,
     provider::{
         facts::{AnswerMeaning, Doubt, IdSource, Retried, Retries, TypeSource},
         general::Provider,
@@ -56,6 +57,7 @@ pub(super) struct Facts {
     pub(super) schedule: &'static [Duration],
     pub(super) doubts: &'static [Doubt],
     pub(super) answered_types: &'static [Cow<'static, str>],
+    pub(super) handshakes: &'static [Handshake],
     pub(super) docs: &'static str,
 }
 
@@ -70,6 +72,7 @@ pub(super) const USUAL: Facts = Facts {
     schedule: &[],
     doubts: &[],
     answered_types: &[],
+    handshakes: &[],
     docs: "",
 };
 
@@ -89,6 +92,7 @@ pub(super) const fn preset(facts: Facts, scheme: Scheme) -> Provider {
             [] => AnswerMeaning::None,
             types => AnswerMeaning::Types(Cow::Borrowed(types)),
         },
+        handshakes: Cow::Borrowed(facts.handshakes),
         docs: Some(facts.docs),
     }
 }

@@ -4,6 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use super::form::*;
 use crate::{
+    handshake,
     provider::{Doubt, Fact, IdSource, Provider, Retried, Retries, TypeSource},
     verify::{Encoding, HeaderFamily, Part, SignatureForm, Timestamp, TimestampFormat},
 };
@@ -24,6 +25,7 @@ const ZOOM_FACTS: Facts = Facts {
         Doubt::memory(Fact::Tolerance),
         Doubt::memory(Fact::DeliveryId),
     ],
+    handshakes: &[handshake::ZOOM],
     docs: "https://developers.zoom.us/docs/api/webhooks/",
     ..USUAL
 };
@@ -149,6 +151,7 @@ const X_FACTS: Facts = Facts {
     event_type: X_TYPES,
     retries: Retries { after: Retried::Nothing, span: HOUR },
     doubts: &[Doubt::memory(Fact::DeliveryId), Doubt::memory(Fact::EventType), Doubt::memory(Fact::Retries)],
+    handshakes: &[handshake::X],
     docs: "https://docs.x.com/x-api/webhooks/introduction",
     ..USUAL
 };

@@ -9,7 +9,7 @@ use super::{
     },
 };
 use crate::{
-    defaults,
+    defaults, handshake,
     provider::{IdSource, Provider, TypeSource},
     verify::{
         Encoding, HeaderFamily, Kind, Part, PublicKeyAlgorithm, PublicKeyScheme, Scheme, SignatureForm,
@@ -67,6 +67,7 @@ const DISCORD_FACTS: Facts = Facts {
     waits: Duration::from_secs(3),
     retries: retries(times(10, MINUTE)),
     answered_types: &[text("1"), text("2"), text("3"), text("4"), text("5")],
+    handshakes: &[handshake::DISCORD_INTERACTION, handshake::DISCORD_EVENT],
     docs: "https://discord.com/developers/docs/interactions/receiving-and-responding",
     ..USUAL
 };
