@@ -265,3 +265,18 @@ impl Provider {
         self.scheme.sign(request, secret, signing)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_lengthens_what_is_counted_for_retries_and_never_shortens_it() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let acme = Provider::custom("acme", Scheme::bearer()).retrying(Retried::ServerErrors, minutes(10));
+        let short = acme.clone().retrying_after([minutes(1), minutes(2)]);
+        assert_eq!(short.retry_schedule(), [minutes(1), minutes(2)]);
+        assert_eq!(short.retries().span, minutes(10));
+        assert_eq!(acme.retrying_after([minutes(5), minutes(20)]).retries().span, minutes(25));
+    }
+}

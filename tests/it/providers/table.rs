@@ -4,7 +4,7 @@
 //! UPDATE_DOCS=1 cargo test --all-features --test it providers::table
 //! ```
 
-use std::{borrow::Cow, fmt::Write, path::Path, time::Duration};
+use std::{fmt::Write, path::Path, time::Duration};
 
 use tower_webhook::{
     Provider,
@@ -20,7 +20,8 @@ leads to the provider's own page.
 
 A fact without a mark was seen in the provider's documentation or SDK. ¹ It was seen on somebody else's page alone. ² It is
 commonly known and was seen on no page. ³ No source states it: the value is this crate's own, chosen so that nothing is lost.
-An id or a type that is *not signed* can be changed by whoever sends a captured delivery again.
+An id or a type that is *not signed* can be changed by whoever sends a captured delivery again. For how long a provider sends
+again includes what it lets people send again by hand.
 
 ";
 
@@ -56,8 +57,8 @@ const NO_PRESETS: &[(&str, &str)] = &[
     ),
     (
         "HubSpot's signature versions 1 and 2",
-        "SHA-256 with the secret in front is no MAC: who knows one signature can append to what it signed. HubSpot sends \
-         version 3 beside them, and `HUBSPOT` never falls back to them",
+        "SHA-256 with the secret in front is no MAC: who knows one signature can append to what it signed. \
+         `HUBSPOT` takes version 3 and never falls back to them",
     ),
     (
         "Slack's verification token",
@@ -95,12 +96,17 @@ fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     [(86_400, "d"), (3_600, "h"), (60, "min")]
         .into_iter()
-        .find(|(unit, _)| seconds >= *unit && seconds % unit == 0)
+        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit))
         .map_or_else(|| format!("{seconds} s"), |(unit, name)| format!("{} {name}", seconds / unit))
 }
 
+fn size(bytes: u64) -> String {
+    let kib = bytes / 1024;
+    if kib.is_multiple_of(1024) { format!("{} MiB", kib / 1024) } else { format!("{kib} KiB") }
+}
+
 fn ids(preset: &Provider) -> String {
-    let in_body = if preset.scheme().signs_body() { "signed" } else { "not signed" };
+    let in_body = if preset.scheme().signs_body() { "signed" } else { "*not signed*" };
     let summary = preset.scheme().summary();
     let shown = listed(preset.id_sources(), "; else ", |source| match source {
         IdSource::Scheme => format!("header {}, signed", code(summary.id.as_deref().unwrap_or_default())),
@@ -190,8 +196,6 @@ fn row(name: &str, preset: &Provider) -> [String; COLUMNS.len()] {
     let summary = preset.scheme().summary();
     let header = listed(summary.headers.iter(), " or ", code);
     let marked = |cell: String, facts: &[Fact]| format!("{cell}{}", mark(preset, facts));
-    let largest =
-        preset.largest_body().map_or("–".into(), |bytes| Cow::from(format!("{} KiB", bytes / 1024)));
     [
         format!("[`{constant}`]({})", preset.docs_url().unwrap()),
         marked(format!("{header}: {}", code(&summary.written)), &[Fact::Signature]),
@@ -201,7 +205,7 @@ fn row(name: &str, preset: &Provider) -> [String; COLUMNS.len()] {
         timestamp(preset),
         marked(ids(preset), &[Fact::DeliveryId]),
         marked(types(preset), &[Fact::EventType]),
-        marked(largest.into_owned(), &[Fact::LargestBody]),
+        marked(preset.largest_body().map_or("–".to_owned(), size), &[Fact::LargestBody]),
         waits(preset),
         retries(preset),
     ]
