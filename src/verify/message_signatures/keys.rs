@@ -106,16 +106,20 @@ impl MessageKey {
 
     pub(super) fn bind(&self) -> Result<BoundKey, ConfigError> {
         let material = match self.algorithm.public_key() {
-            None => Material::Mac(self.mac()?),
-            Some(algorithm) => Material::Public(algorithm, VerifyingKey::new(algorithm, &self.secret)?),
+            None => Material::Mac(Box::new(self.mac()?)),
+            Some(algorithm) => {
+                Material::Public(algorithm, Box::new(VerifyingKey::new(algorithm, &self.secret)?))
+            }
         };
         Ok(BoundKey { key: self.clone(), material })
     }
 
     pub(super) fn signer(&self) -> Result<Signer, ConfigError> {
         Ok(match self.algorithm.public_key() {
-            None => Signer::Mac(self.mac()?),
-            Some(algorithm) => Signer::Private(algorithm, SigningKey::new(algorithm, &self.secret)?),
+            None => Signer::Mac(Box::new(self.mac()?)),
+            Some(algorithm) => {
+                Signer::Private(algorithm, Box::new(SigningKey::new(algorithm, &self.secret)?))
+            }
         })
     }
 
@@ -135,8 +139,8 @@ pub(super) struct BoundKey {
 }
 
 enum Material {
-    Mac(Keyed),
-    Public(PublicKeyAlgorithm, VerifyingKey),
+    Mac(Box<Keyed>),
+    Public(PublicKeyAlgorithm, Box<VerifyingKey>),
 }
 
 impl BoundKey {
@@ -173,8 +177,8 @@ impl BoundKey {
 
 /// A key ready to sign.
 pub(super) enum Signer {
-    Mac(Keyed),
-    Private(PublicKeyAlgorithm, SigningKey),
+    Mac(Box<Keyed>),
+    Private(PublicKeyAlgorithm, Box<SigningKey>),
 }
 
 impl Signer {

@@ -286,3 +286,57 @@ impl Verifier for MessageSignatures {
         VerifyFuture::ready(self.judge(received, &candidates))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use bytes::Bytes;
+    use http::{HeaderValue, Request};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::verify::{SigningSecret, message_signatures::MessageAlgorithm};
+
+    fn judge(headers: [&str; 3], uri: &str) -> Result<Verdict, Rejection> {
+        let secret = SigningSecret::from_text("a secret that no input can guess").unwrap();
+        let key = MessageKey::new("k", MessageAlgorithm::HmacSha256, secret);
+        let verifier = MessageSignatures::new([key]).unwrap().require([]);
+        let mut request = Request::new(());
+        for (name, value) in [SIGNATURE_INPUT, SIGNATURE, CONTENT_DIGEST].into_iter().zip(headers) {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                request.headers_mut().append(name, value);
+            }
+        }
+        if let Ok(uri) = uri.parse() {
+            *request.uri_mut() = uri;
+        }
+        let (head, ()) = request.into_parts();
+        let candidates = verifier.candidates(&head.headers)?;
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000);
+        let url = format!("https://hooks.example.test{}", head.uri);
+        verifier.judge(Received::new(&head, &Bytes::new(), now).at_url(&url), &candidates)
+    }
+
+    proptest! {
+        /// Inputs that are nearly right, so that the signature base is reached.
+        #[test]
+        fn no_head_panics_and_none_passes_that_nobody_signed(
+            components in prop::collection::vec(
+                prop::sample::select(vec![
+                    "\"@method\"", "\"@target-uri\"", "\"@query\"", "\"@query-param\";name=\"a\"", "\"content-digest\"",
+                    "\"date\";bs", "\"@status\"", "x", "\"signature\"",
+                ]),
+                0..4,
+            ),
+            created in "(;created=(1760000000|1|-1|99999999999999999|x))?",
+            more in "(;(expires=[0-9]{1,15}|nonce=\"[a-z\\\\\"]{0,4}\"|alg=\"hmac-sha256\"|tag=1|alg=k))?",
+            signature in "sig=:[A-Za-z0-9+/]{0,43}=?:|sig|\\PC{0,12}",
+            digest in "(sha-256|sha-512|md5)=:[A-Za-z0-9+/]{0,8}=?=?:|\\PC{0,12}",
+            uri in "/[a-z%?&=+0-9]{0,20}|\\PC{0,12}",
+        ) {
+            let input = format!("sig=({}){created};keyid=\"k\"{more}", components.join(" "));
+            prop_assert!(judge([&input, &signature, &digest], &uri).is_err());
+        }
+    }
+}

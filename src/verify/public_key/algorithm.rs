@@ -43,10 +43,11 @@ impl PublicKeyAlgorithm {
 
     /// Whether that feature is on.
     pub const fn is_built_in(self) -> bool {
+        let (ed25519, p256, rsa) = (cfg!(feature = "ed25519"), cfg!(feature = "p256"), cfg!(feature = "rsa"));
         match self {
-            Self::Ed25519 => cfg!(feature = "ed25519"),
-            Self::EcdsaP256Sha256Der | Self::EcdsaP256Sha256Fixed => cfg!(feature = "p256"),
-            _ => cfg!(feature = "rsa"),
+            Self::Ed25519 => ed25519,
+            Self::EcdsaP256Sha256Der | Self::EcdsaP256Sha256Fixed => p256,
+            _ => rsa,
         }
     }
 
