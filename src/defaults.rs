@@ -29,6 +29,15 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
 /// Signatures tried in one header: providers send two during a rotation.
 pub const SIGNATURES_TRIED: usize = 16;
 
+/// Fields read of a form that is signed field by field: senders write a hundred at most.
+pub const FORM_FIELDS: usize = 1_000;
+
+/// Items verified in one body whose items are signed one by one: senders put a handful into one.
+pub const SIGNED_ITEMS: usize = 1_000;
+
+/// Headers that a request may name as signed: senders name fewer than ten.
+pub const SIGNED_HEADERS: usize = 64;
+
 /// Longest delivery id and event type, in bytes.
 pub const ID_LENGTH: usize = 128;
 

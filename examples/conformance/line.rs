@@ -84,6 +84,14 @@ impl Line {
             ("linear", "linear-hex") => provider::LINEAR,
             ("meta", "meta-sha256") => provider::META,
             ("twitch", "twitch-id-ts-body") => provider::TWITCH,
+            ("twilio", "twilio-form-sha1" | "twilio-json-bodysha256") => provider::TWILIO,
+            ("twilio", "twilio-sharedkey") => provider::TWILIO_SHARED_KEY,
+            ("mailgun", "mailgun-ts-token") => provider::MAILGUN,
+            ("adyen", "adyen-payment-item") => provider::ADYEN,
+            ("adyen", "adyen-header") => provider::ADYEN_PLATFORMS,
+            ("contentful", "contentful-canonical") => provider::CONTENTFUL,
+            ("hubspot", "hubspot-v1") => provider::HUBSPOT_V1_DANGEROUSLY_PLAIN_HASH,
+            ("hubspot", "hubspot-v2") => provider::HUBSPOT_V2_DANGEROUSLY_PLAIN_HASH,
             _ => return None,
         })
     }

@@ -29,6 +29,10 @@ mod presets;
 pub use facts::{AnswerMeaning, Composite, IdSource, Retried, Retries, TypeSource};
 pub use general::Provider;
 pub use presets::{
+    ADYEN, ADYEN_PLATFORMS, CONTENTFUL, HUBSPOT_V1_DANGEROUSLY_PLAIN_HASH, HUBSPOT_V2_DANGEROUSLY_PLAIN_HASH,
+    MAILGUN, MICROSOFT_GRAPH, TWILIO, TWILIO_SHARED_KEY,
+};
+pub use presets::{
     DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC, GITHUB, GITLAB, GITLAB_SIGNED, LINEAR, META, SHOPIFY, SLACK,
     STANDARD_WEBHOOKS, STRIPE, SVIX, TWITCH,
 };

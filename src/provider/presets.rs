@@ -1,11 +1,17 @@
 //! The presets.
 
+mod canonical;
 mod dasha;
 mod form;
+mod payload;
+mod twilio;
 
 use std::time::Duration;
 
+pub use canonical::{CONTENTFUL, HUBSPOT_V1_DANGEROUSLY_PLAIN_HASH, HUBSPOT_V2_DANGEROUSLY_PLAIN_HASH};
 pub use dasha::{DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC};
+pub use payload::{ADYEN, ADYEN_PLATFORMS, MAILGUN, MICROSOFT_GRAPH};
+pub use twilio::{TWILIO, TWILIO_SHARED_KEY};
 
 use super::{
     facts::{IdSource, Retried, Retries, TypeSource},

@@ -1,17 +1,18 @@
 //! Requests judged by a scheme: what all presets do.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, request::Parts};
 use sha2::{Digest, Sha256};
 
 use super::{
+    composed::{Bound, BoundToken, Signed},
     content::{Content, single},
     identity::Identity,
     pointer::Found,
     ring::{BoundRing, StaticHeader},
-    scheme::{HmacScheme, Kind, Part, Scheme, TokenScheme, header_name},
+    scheme::{HeaderFamily, HmacScheme, Kind, Part, Scheme, TokenScheme, header_name},
     secret::SigningSecret,
     source::{BoundSource, KeyHandle, KeySource},
     timestamp::TimestampPlace,
@@ -41,22 +42,44 @@ pub struct SchemeVerifier {
 enum Headers {
     Families(Vec<Family>),
     Token(HeaderName),
+    Composed(Box<Bound>),
+    BodyToken(Box<BoundToken>),
 }
 
 #[derive(Debug, Clone)]
-struct Family {
+pub(super) struct Family {
     signature: HeaderName,
     id: Option<HeaderName>,
     timestamp: Option<HeaderName>,
 }
 
 /// A request that the owner of a valid key made.
-struct Proven<'r> {
-    /// What the MAC covers; `None` for a token.
-    content: Option<Content<'r>>,
-    scheme_id: Option<&'r [u8]>,
-    signed_at: Option<SystemTime>,
-    key_id: Option<Arc<str>>,
+pub(super) struct Proven<'r> {
+    pub(super) covered: Covered<'r>,
+    pub(super) scheme_id: Option<Cow<'r, [u8]>>,
+    pub(super) signed_at: Option<SystemTime>,
+    pub(super) key_id: Option<Arc<str>>,
+}
+
+/// What the proof covers.
+pub(super) enum Covered<'r> {
+    /// A token covers nothing.
+    Nothing,
+    Content(Content<'r>),
+    Composed(Signed<'r>),
+}
+
+impl Family {
+    pub(super) fn new(family: &HeaderFamily) -> Result<Self, ConfigError> {
+        let optional = |name: &Option<_>| -> Result<Option<HeaderName>, ConfigError> {
+            name.as_deref().map(header_name).transpose()
+        };
+        Ok(Self {
+            signature: header_name(&family.signature)?,
+            id: optional(&family.id)?,
+            timestamp: optional(&family.timestamp)?,
+        })
+    }
 }
 
 impl SchemeVerifier {
@@ -73,19 +96,11 @@ impl SchemeVerifier {
             Kind::Token(token) => (Headers::Token(header_name(&token.header)?), None),
             Kind::Hmac(hmac) => {
                 hmac.check()?;
-                let families = hmac.families.iter().map(|family| {
-                    let optional = |name: &Option<_>| -> Result<Option<HeaderName>, ConfigError> {
-                        name.as_deref().map(header_name).transpose()
-                    };
-                    Ok(Family {
-                        signature: header_name(&family.signature)?,
-                        id: optional(&family.id)?,
-                        timestamp: optional(&family.timestamp)?,
-                    })
-                });
-                let families = families.collect::<Result<_, ConfigError>>()?;
+                let families = hmac.families.iter().map(Family::new).collect::<Result<_, ConfigError>>()?;
                 (Headers::Families(families), hmac.timestamp_pointer().map(|pointer| identity.also(pointer)))
             }
+            Kind::Composed(composed) => (Headers::Composed(Box::new(Bound::new(composed)?)), None),
+            Kind::BodyToken(token) => (Headers::BodyToken(Box::new(BoundToken::new(token))), None),
         };
         let keys = Arc::new(BoundSource::new(keys.into(), &scheme)?);
         Ok(Self { scheme, headers, identity, timestamp_slot, keys, required: Vec::new() })
@@ -119,6 +134,8 @@ impl SchemeVerifier {
         match (&self.scheme.0, &self.headers) {
             (Kind::Hmac(scheme), Headers::Families(families)) => read_families(scheme, families, headers),
             (Kind::Token(_), Headers::Token(name)) => single(headers, name).map(|_| Prepared::default()),
+            (Kind::Composed(scheme), Headers::Composed(bound)) => bound.look(scheme, headers),
+            (Kind::BodyToken(_), Headers::BodyToken(_)) => Ok(Prepared::default()),
             _ => Err(Rejection::UnknownKey),
         }
     }
@@ -134,10 +151,11 @@ impl SchemeVerifier {
             at_once => at_once,
         };
         let event_type = self.identity.event_type(headers, fields);
-        let scheme_id = proven.scheme_id.and_then(|id| std::str::from_utf8(id).ok());
-        let derived = || match &proven.content {
-            Some(content) => DeliveryId::derived(&content.sha256()),
-            None => DeliveryId::derived(&Sha256::digest(received.body).into()),
+        let scheme_id = proven.scheme_id.as_deref().and_then(|id| std::str::from_utf8(id).ok());
+        let derived = || match &proven.covered {
+            Covered::Content(content) => DeliveryId::derived(&content.sha256()),
+            Covered::Composed(signed) => DeliveryId::derived(&signed.sha256()),
+            Covered::Nothing => DeliveryId::derived(&Sha256::digest(received.body).into()),
         };
         let id = self.identity.id(headers, fields, scheme_id, derived)?;
         Ok(Verdict { id, event_type, signed_at, key_id: proven.key_id })
@@ -177,6 +195,10 @@ impl SchemeVerifier {
                 prove_hmac(scheme, ring, received, prepared, in_body)
             }
             (Kind::Token(token), Headers::Token(name)) => prove_token(token, name, ring, received),
+            (Kind::Composed(scheme), Headers::Composed(bound)) => {
+                bound.prove(scheme, ring, received, prepared)
+            }
+            (Kind::BodyToken(_), Headers::BodyToken(token)) => token.prove(ring, received),
             _ => Err(Rejection::UnknownKey),
         }
     }
@@ -235,7 +257,12 @@ fn prove_hmac<'r>(
     if let (Some(rule), Some(signed_at)) = (&scheme.timestamp, signed_at) {
         rule.check(signed_at, now)?;
     }
-    Ok(Proven { content: Some(content), scheme_id, signed_at, key_id })
+    Ok(Proven {
+        covered: Covered::Content(content),
+        scheme_id: scheme_id.map(Cow::Borrowed),
+        signed_at,
+        key_id,
+    })
 }
 
 fn prove_token<'r>(
@@ -247,11 +274,11 @@ fn prove_token<'r>(
     let mismatch = || Rejection::TokenMismatch { header: name.to_string() };
     let given = strip_scheme(single(&received.head.headers, name)?, &token.prefix).ok_or_else(mismatch)?;
     let key_id = ring.find_token(received.now, given).map_err(|_| mismatch())?;
-    Ok(Proven { content: None, scheme_id: None, signed_at: None, key_id })
+    Ok(Proven { covered: Covered::Nothing, scheme_id: None, signed_at: None, key_id })
 }
 
 /// Reads the first family whose signature header is there, and refuses what is missing or malformed in it.
-fn read_families<'h>(
+pub(super) fn read_families<'h>(
     scheme: &HmacScheme,
     families: &[Family],
     headers: &'h HeaderMap,

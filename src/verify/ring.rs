@@ -116,7 +116,13 @@ impl KeyRing {
                     let bytes = key.secret.key(&scheme.key)?;
                     Keyed::new(scheme.algorithm, &bytes).map(Box::new).map(Material::Mac)
                 }
-                Kind::Token(_) => Some(Material::Token(Sha256::digest(key.secret.as_given()).into())),
+                Kind::Composed(scheme) => {
+                    let bytes = key.secret.key(&scheme.hmac.key)?;
+                    scheme.keyed(&bytes).map(Box::new).map(Material::Mac)
+                }
+                Kind::Token(_) | Kind::BodyToken(_) => {
+                    Some(Material::Token(Sha256::digest(key.secret.as_given()).into()))
+                }
             };
             let malformed = || ConfigError::MalformedSecret {
                 source_name: key.secret.source_name().to_owned(),

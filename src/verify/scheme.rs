@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::HeaderName;
 
 use super::{
+    composed::{BodyToken, ComposedScheme, Field, PathForm, SignedHeaders},
     encoding::Encoding,
     mac::Algorithm,
     secret::KeyForm,
@@ -33,6 +34,9 @@ pub struct Scheme(pub(crate) Kind);
 pub(crate) enum Kind {
     Hmac(HmacScheme),
     Token(TokenScheme),
+    /// With parts that are put together, or a signature in the body.
+    Composed(ComposedScheme),
+    BodyToken(BodyToken),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,12 +78,29 @@ pub enum Part {
     Method,
     /// The full URL that the sender used.
     Url,
+    /// The same in whichever of its forms the signature fits: with or without its port, its query as it was received or
+    /// with its escapes written anew. For senders that do not sign the URL as they write it.
+    UrlInAnyForm,
+    /// The path and the query of the request's target; those of the public URL, where there is one.
+    Path(PathForm),
     /// The value of a header.
     Header(Cow<'static, str>),
     /// Text that stands between parts.
     Literal(Cow<'static, str>),
     /// The body as it was received.
     Body,
+    /// A field of the JSON body.
+    Field(Field),
+    /// The fields of a body that is a form, decoded, in the order of their keys (UTF-16 code units) and then values, each
+    /// pair once: `key` `value` `key` `value` …, with nothing between them.
+    Form,
+    /// Nothing; but a parameter of this name in the URL's query must be the SHA-256 of the body, in lower-case hex. The
+    /// first one counts.
+    BodyDigest(Cow<'static, str>),
+    /// [`BodyDigest`](Self::BodyDigest) where the URL has the parameter, else [`Form`](Self::Form).
+    FormOrBodyDigest(Cow<'static, str>),
+    /// Headers of which the request itself says that they are signed.
+    SignedHeaders(SignedHeaders),
 }
 
 impl Part {
@@ -120,8 +141,10 @@ impl Scheme {
     }
 
     fn with(mut self, change: impl FnOnce(&mut HmacScheme)) -> Self {
-        if let Kind::Hmac(scheme) = &mut self.0 {
-            change(scheme);
+        match &mut self.0 {
+            Kind::Hmac(scheme) => change(scheme),
+            Kind::Composed(scheme) => change(&mut scheme.hmac),
+            Kind::Token(_) | Kind::BodyToken(_) => {}
         }
         self
     }
@@ -147,7 +170,13 @@ impl Scheme {
     /// What is signed, piece by piece.
     #[must_use]
     pub fn content(self, parts: impl Into<Vec<Part>>) -> Self {
-        self.with(|scheme| scheme.content = Cow::Owned(parts.into()))
+        let parts = parts.into();
+        let is_composed = parts.iter().any(Part::is_composed);
+        let Self(kind) = self.with(|scheme| scheme.content = Cow::Owned(parts));
+        Self(match kind {
+            Kind::Hmac(scheme) if is_composed => Kind::Composed(scheme.into()),
+            kind => kind,
+        })
     }
 
     /// The header of the delivery id, where it is signed.
@@ -179,24 +208,38 @@ impl Scheme {
 
     /// Whether the full URL is signed.
     pub fn signs_url(&self) -> bool {
-        matches!(&self.0, Kind::Hmac(scheme) if scheme.content.contains(&Part::Url))
+        match &self.0 {
+            Kind::Hmac(scheme) => scheme.content.contains(&Part::Url),
+            Kind::Composed(scheme) => scheme.signs_url(),
+            Kind::Token(_) | Kind::BodyToken(_) => false,
+        }
     }
 
-    /// Whether the signature covers the body.
+    /// Whether the signature covers every byte of the body.
     pub fn signs_body(&self) -> bool {
-        matches!(&self.0, Kind::Hmac(scheme) if scheme.content.contains(&Part::Body))
+        match &self.0 {
+            Kind::Hmac(scheme) => scheme.content.contains(&Part::Body),
+            Kind::Composed(scheme) => scheme.signs_body(),
+            Kind::Token(_) | Kind::BodyToken(_) => false,
+        }
     }
 
-    /// Whether the signature covers the delivery id's header.
+    /// Whether the signature covers the delivery id that the scheme names.
     pub fn signs_id(&self) -> bool {
-        matches!(&self.0, Kind::Hmac(scheme) if scheme.content.contains(&Part::Id))
+        match &self.0 {
+            Kind::Hmac(scheme) => scheme.content.contains(&Part::Id),
+            Kind::Composed(scheme) => scheme.hmac.content.contains(&Part::Id),
+            Kind::Token(_) | Kind::BodyToken(_) => false,
+        }
     }
 
     /// The headers that it reads the signature or the token from, as they were written.
     pub(crate) fn credential_headers(&self) -> impl Iterator<Item = &str> {
         let (families, token) = match &self.0 {
             Kind::Hmac(scheme) => (&scheme.families[..], None),
+            Kind::Composed(scheme) => (scheme.families(), None),
             Kind::Token(scheme) => (&[][..], Some(&*scheme.header)),
+            Kind::BodyToken(_) => (&[][..], None),
         };
         families.iter().map(|family| &*family.signature).chain(token)
     }
@@ -205,7 +248,8 @@ impl Scheme {
     pub const fn timestamp_rule(&self) -> Option<&Timestamp> {
         match &self.0 {
             Kind::Hmac(scheme) => scheme.timestamp.as_ref(),
-            Kind::Token(_) => None,
+            Kind::Composed(scheme) => scheme.hmac.timestamp.as_ref(),
+            Kind::Token(_) | Kind::BodyToken(_) => None,
         }
     }
 }

@@ -211,11 +211,11 @@ fn signed_url(base: &str, head: &Parts) -> String {
 }
 
 #[cfg(feature = "axum")]
-fn original_uri(head: &Parts) -> &http::Uri {
+pub(super) fn original_uri(head: &Parts) -> &http::Uri {
     head.extensions.get::<axum::extract::OriginalUri>().map_or(&head.uri, |original| &original.0)
 }
 
 #[cfg(not(feature = "axum"))]
-const fn original_uri(head: &Parts) -> &http::Uri {
+pub(super) const fn original_uri(head: &Parts) -> &http::Uri {
     &head.uri
 }

@@ -6,9 +6,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::{
+    composed,
     content::Content,
     mac::Keyed,
-    scheme::{HmacScheme, Kind, Scheme, TokenScheme},
+    scheme::{HeaderFamily, HmacScheme, Kind, Scheme, TokenScheme},
     secret::SigningSecret,
     timestamp::TimestampPlace,
 };
@@ -18,8 +19,8 @@ use crate::error::ConfigError;
 #[derive(Debug, Clone, Copy)]
 pub struct Signing<'a> {
     id: &'a str,
-    at: SystemTime,
-    url: Option<&'a str>,
+    pub(super) at: SystemTime,
+    pub(super) url: Option<&'a str>,
 }
 
 impl<'a> Signing<'a> {
@@ -79,11 +80,27 @@ pub enum SignError {
     /// The scheme signs the full URL, and the request has a path alone.
     #[error("the scheme signs the full URL: give the request one, or call .to_url(..)")]
     NoUrl,
+    /// The scheme signs fields of a JSON body, and this body is none, or has one field in two ways.
+    #[error("the body is not JSON that can be read in one way, and the scheme signs fields of it")]
+    NotJson,
+    /// The scheme signs each item of a list in the body, and there is none.
+    #[error("the body has no items at {pointer}, where the scheme signs each")]
+    NoItems {
+        /// The JSON pointer to the list.
+        pointer: String,
+    },
+    /// What is to be signed would be refused by whoever verifies it.
+    #[error("what is to be signed would be refused: {cause}")]
+    Content {
+        /// For what.
+        cause: Box<crate::Rejection>,
+    },
 }
 
 impl Scheme {
     /// Signs a request: sets the headers of the signature and, where the scheme has them, of the id and the timestamp.
-    /// Where a provider has several header families, the first is written.
+    /// Where a provider has several header families, the first is written. Where these stand in the body, it is written
+    /// anew; where the URL says the body's digest, the digest is added to the request's.
     ///
     /// # Errors
     ///
@@ -97,6 +114,8 @@ impl Scheme {
         match &self.0 {
             Kind::Token(token) => sign_token(token, request.headers_mut(), secret),
             Kind::Hmac(scheme) => sign_hmac(scheme, request, secret, signing),
+            Kind::Composed(scheme) => composed::sign(scheme, request, secret, signing),
+            Kind::BodyToken(token) => composed::sign_token(token, request, secret),
         }
     }
 }
@@ -117,21 +136,7 @@ fn sign_hmac(
     signing: &Signing<'_>,
 ) -> Result<(), SignError> {
     let Some(family) = scheme.families.first() else { return Ok(()) };
-    if let Some(header) = &family.id {
-        if signing.id.is_empty() {
-            return Err(SignError::NoId);
-        }
-        if let Some(divider) = scheme.id_divider().filter(|divider| signing.id.contains(divider)) {
-            return Err(SignError::Id { divider: divider.to_owned() });
-        }
-        put(request.headers_mut(), header, signing.id)?;
-    }
-    let timestamp = timestamp(scheme, request.body(), signing)?;
-    if let (Some(header), Some(TimestampPlace::Header)) =
-        (&family.timestamp, scheme.timestamp.as_ref().map(|timestamp| timestamp.place()))
-    {
-        put(request.headers_mut(), header, &timestamp)?;
-    }
+    let timestamp = put_head(scheme, family, request, signing)?;
     let url = match signing.url {
         Some(url) => url.to_owned(),
         None => request.uri().to_string(),
@@ -158,6 +163,31 @@ fn sign_hmac(
     put(request.headers_mut(), &family.signature, &scheme.form.write(&signature, &timestamp))
 }
 
+/// Sets the headers of the id and the timestamp, and returns the timestamp as it is written.
+pub(super) fn put_head(
+    scheme: &HmacScheme,
+    family: &HeaderFamily,
+    request: &mut Request<Bytes>,
+    signing: &Signing<'_>,
+) -> Result<String, SignError> {
+    if let Some(header) = &family.id {
+        if signing.id.is_empty() {
+            return Err(SignError::NoId);
+        }
+        if let Some(divider) = scheme.id_divider().filter(|divider| signing.id.contains(divider)) {
+            return Err(SignError::Id { divider: divider.to_owned() });
+        }
+        put(request.headers_mut(), header, signing.id)?;
+    }
+    let timestamp = timestamp(scheme, request.body(), signing)?;
+    if let (Some(header), Some(TimestampPlace::Header)) =
+        (&family.timestamp, scheme.timestamp.as_ref().map(|timestamp| timestamp.place()))
+    {
+        put(request.headers_mut(), header, &timestamp)?;
+    }
+    Ok(timestamp)
+}
+
 /// The timestamp as it is written; empty where the scheme has none.
 fn timestamp(scheme: &HmacScheme, body: &Bytes, signing: &Signing<'_>) -> Result<String, SignError> {
     let Some(timestamp) = &scheme.timestamp else { return Ok(String::new()) };
@@ -176,7 +206,7 @@ fn name(header: &str) -> Result<HeaderName, SignError> {
     Ok(super::scheme::header_name(header)?)
 }
 
-fn put(headers: &mut HeaderMap, header: &str, value: &str) -> Result<(), SignError> {
+pub(super) fn put(headers: &mut HeaderMap, header: &str, value: &str) -> Result<(), SignError> {
     let bad = |_| SignError::HeaderValue { header: header.to_owned() };
     headers.insert(name(header)?, HeaderValue::from_str(value).map_err(bad)?);
     Ok(())
