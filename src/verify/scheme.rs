@@ -264,19 +264,32 @@ impl HmacScheme {
         if self.content.is_empty() {
             return conflict("a scheme", "a signature over nothing fits every body");
         }
-        if self.families.iter().any(|family| family.id.is_some()) && !self.content.contains(&Part::Id) {
+        let signs_ids = self.content.contains(&Part::Id) || self.lists(|family| family.id.as_deref());
+        if self.families.iter().any(|family| family.id.is_some()) && !signs_ids {
             return conflict(
                 "an id header of the scheme",
                 "put Part::Id into the content, or name it as IdSource::Header",
             );
         }
-        if self.timestamp.as_ref().is_some_and(in_head) && !self.content.contains(&Part::Timestamp) {
+        let signs_times =
+            self.content.contains(&Part::Timestamp) || self.lists(|family| family.timestamp.as_deref());
+        if self.timestamp.as_ref().is_some_and(in_head) && !signs_times {
             return conflict(
                 "a timestamp",
                 "who has captured a delivery could write a new one: put Part::Timestamp into the content",
             );
         }
         Ok(())
+    }
+
+    /// Whether this header of each family must be among those that a request names as signed.
+    fn lists(&self, header: impl Fn(&HeaderFamily) -> Option<&str>) -> bool {
+        let required = self.content.iter().flat_map(|part| match part {
+            Part::SignedHeaders(headers) => &headers.required[..],
+            _ => &[],
+        });
+        let is_required = |name: &str| required.clone().any(|known| known.eq_ignore_ascii_case(name));
+        self.families.iter().all(|family| header(family).is_some_and(is_required))
     }
 
     /// Where in the body the timestamp stands, where it stands there.

@@ -1,5 +1,6 @@
 //! The presets beside the providers' own SDKs, whose answers are in `tests/vectors`, and beside themselves.
 
+mod composed;
 #[path = "../../examples/conformance/line.rs"]
 mod line;
 mod round_trip;

@@ -38,9 +38,33 @@ const MAILGUN_TOLERANCE: Duration = times(15, MINUTE);
 /// timestamp from the token: a moved boundary is a timestamp that is off by years, and refused. Whether a retry has a new
 /// timestamp and token is *not documented*, nor is how long Mailgun waits (10 s are counted). It retries for 8 h 5 min, and
 /// takes 406 as final. The event type is where Mailgun's events have it *from memory*. A subaccount's `parent-signature` is
-/// not read; take `Scheme::hmac_in_body` with its pointer for that. Routes, which post forms, are another scheme.
+/// not read; take `Scheme::hmac_in_body` with its pointer for that. Routes, which post forms, are [`MAILGUN_ROUTES`].
 pub const MAILGUN: Provider = preset(
     MAILGUN_FACTS,
+    mailgun(
+        text("/signature/timestamp"),
+        SignaturePlace::Body {
+            signature: text("/signature/signature"),
+            id: Some(text("/signature/token")),
+            is_form: false,
+        },
+    ),
+);
+
+/// Mailgun's routes that forward a message: <https://documentation.mailgun.com/docs/mailgun/user-manual/receive-forward-store>.
+///
+/// As [`MAILGUN`], with the same weakness: `timestamp`, `token` and `signature` are fields of a form, and **the message is not
+/// signed**. A message with attachments comes as a multipart form, which is not read and is refused with 401: have the route
+/// store such messages and notify. A message may have 25 MB (*from memory*).
+pub const MAILGUN_ROUTES: Provider = preset(
+    Facts { event_type: &[], largest_body: Some(25 * 1024 * 1024), ..MAILGUN_FACTS },
+    mailgun(
+        text("timestamp"),
+        SignaturePlace::Body { signature: text("signature"), id: Some(text("token")), is_form: true },
+    ),
+);
+
+const fn mailgun(timestamp: Cow<'static, str>, place: SignaturePlace) -> Scheme {
     Scheme(Kind::Composed(ComposedScheme {
         hmac: HmacScheme {
             algorithm: Algorithm::HmacSha256,
@@ -50,20 +74,17 @@ pub const MAILGUN: Provider = preset(
             encoding: Encoding::Hex,
             content: Cow::Borrowed(MAILGUN_CONTENT),
             timestamp: Some(Timestamp {
-                place: TimestampPlace::Body(text("/signature/timestamp")),
+                place: TimestampPlace::Body(timestamp),
                 format: TimestampFormat::Seconds,
                 past: Some(MAILGUN_TOLERANCE),
                 future: Some(MAILGUN_TOLERANCE),
             }),
         },
-        place: SignaturePlace::Body {
-            signature: text("/signature/signature"),
-            id: Some(text("/signature/token")),
-        },
+        place,
         demands: Cow::Borrowed(&[]),
         is_plain_hash: false,
-    })),
-);
+    }))
+}
 
 const ADYEN_FACTS: Facts = Facts {
     name: "adyen",

@@ -145,16 +145,20 @@ impl BoundField {
 /// What a form signs. A body that says it is no form is none: whatever it holds would be read in another way than it was
 /// signed.
 fn signed_form<'r>(source: &Source<'r>) -> Result<Piece<'r>, Rejection> {
-    let is_other = source.headers.contains_key(header::CONTENT_TYPE) && !says_form(source.headers);
-    if is_other && !source.body.is_empty() {
+    if says_other_than_form(source.headers) && !source.body.is_empty() {
         return Err(Rejection::BodyUnreadable { expected: "a form, and no digest in the URL covers it" });
     }
     Ok(form::sorted(source.body)?.into_bytes().into())
 }
 
-/// Whether the content type is that of a form.
+/// Whether there is a content type, and that of a form.
 pub(super) fn says_form(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::CONTENT_TYPE) && !says_other_than_form(headers)
+}
+
+/// Whether there is a content type, and another one than that of a form.
+pub(super) fn says_other_than_form(headers: &HeaderMap) -> bool {
     let Some(given) = headers.get(header::CONTENT_TYPE) else { return false };
     let essence = given.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    !essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }

@@ -3,6 +3,9 @@
 use http::{HeaderMap, HeaderName};
 
 use super::{
+    assemble::says_other_than_form,
+    form,
+    judge::JSON,
     scheme::{ComposedScheme, Field, PathForm, SignaturePlace},
     signed_headers::BoundHeaders,
 };
@@ -13,7 +16,7 @@ use crate::{
         Part,
         content::single,
         judge::{Family, read_families},
-        pointer::{Items, Pointers},
+        pointer::{Found, Items, Pointers},
         scheme::header_name,
         verifier::Prepared,
     },
@@ -25,10 +28,41 @@ pub(in crate::verify) struct Bound {
     demands: Vec<BoundDemand>,
     pub(super) parts: Vec<BoundPart>,
     /// The fields of the body that are read, where the signature does not stand in items.
-    pub(super) pointers: Pointers,
+    pub(super) fields: Fields,
     pub(super) place: BoundPlace,
     /// Where among those fields the timestamp is, where it is there.
     pub(super) timestamp: Option<usize>,
+}
+
+/// Fields of a body, in the order of their slots.
+#[derive(Debug, Clone)]
+pub(super) enum Fields {
+    Json(Pointers),
+    Form(Vec<String>),
+}
+
+impl Fields {
+    fn add(&mut self, field: &str) -> usize {
+        match self {
+            Self::Json(pointers) => pointers.add(field),
+            Self::Form(names) => names.iter().position(|name| name == field).unwrap_or_else(|| {
+                names.push(field.to_owned());
+                names.len() - 1
+            }),
+        }
+    }
+
+    /// Reads them. A body need not be JSON, or a form, where none of its fields is read.
+    pub(super) fn find(&self, headers: &HeaderMap, body: &[u8]) -> Result<Found, Rejection> {
+        match self {
+            Self::Json(pointers) if pointers.is_empty() => Ok(Found::new()),
+            Self::Json(pointers) => pointers.find_strictly(body).ok_or(JSON),
+            Self::Form(_) if says_other_than_form(headers) => {
+                Err(Rejection::BodyUnreadable { expected: "a form that is not multipart" })
+            }
+            Self::Form(names) => form::find(body, names),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -76,20 +110,27 @@ pub(super) struct BoundField {
 impl Bound {
     pub(in crate::verify) fn new(scheme: &ComposedScheme) -> Result<Self, ConfigError> {
         scheme.check()?;
-        let mut pointers = Pointers::default();
-        let parts = scheme.hmac.content.iter().map(|part| bind(part, scheme, &mut pointers));
+        let mut fields = match scheme.place {
+            SignaturePlace::Body { is_form: true, .. } => Fields::Form(Vec::new()),
+            _ => Fields::Json(Pointers::default()),
+        };
+        let parts = scheme.hmac.content.iter().map(|part| bind(part, scheme, &mut fields));
         let parts = parts.collect::<Result<_, ConfigError>>()?;
-        let timestamp = scheme.timestamp_pointer().map(|pointer| pointers.add(pointer));
+        let timestamp = scheme.timestamp_pointer().map(|pointer| fields.add(pointer));
         let place = match &scheme.place {
             SignaturePlace::Header => BoundPlace::Header,
-            SignaturePlace::Body { signature, id } => BoundPlace::Body {
-                signature: pointers.add(signature),
-                id: id.as_ref().map(|pointer| pointers.add(pointer)),
+            SignaturePlace::Body { signature, id, .. } => BoundPlace::Body {
+                signature: fields.add(signature),
+                id: id.as_ref().map(|pointer| fields.add(pointer)),
                 signature_pointer: signature.to_string(),
             },
             SignaturePlace::Items { list, signature } => {
-                let slot = pointers.add(signature);
-                let items = Items::new(list, std::mem::take(&mut pointers));
+                let slot = fields.add(signature);
+                let each = match std::mem::replace(&mut fields, Fields::Json(Pointers::default())) {
+                    Fields::Json(pointers) => pointers,
+                    Fields::Form(_) => Pointers::default(),
+                };
+                let items = Items::new(list, each);
                 BoundPlace::Items { items, signature: slot, signature_pointer: signature.to_string() }
             }
         };
@@ -105,7 +146,7 @@ impl Bound {
             families: scheme.families().iter().map(Family::new).collect::<Result<_, _>>()?,
             demands: demands.collect::<Result<_, ConfigError>>()?,
             parts,
-            pointers,
+            fields,
             place,
             timestamp,
         })
@@ -125,7 +166,7 @@ impl Bound {
     }
 }
 
-fn bind(part: &Part, scheme: &ComposedScheme, pointers: &mut Pointers) -> Result<BoundPart, ConfigError> {
+fn bind(part: &Part, scheme: &ComposedScheme, fields: &mut Fields) -> Result<BoundPart, ConfigError> {
     Ok(match part {
         Part::Id => BoundPart::Id,
         Part::Timestamp => BoundPart::Timestamp,
@@ -136,7 +177,7 @@ fn bind(part: &Part, scheme: &ComposedScheme, pointers: &mut Pointers) -> Result
         Part::Header(name) => BoundPart::Header(header_name(name)?),
         Part::Literal(text) => BoundPart::Literal(text.to_string()),
         Part::Body => BoundPart::Body,
-        Part::Field(field) => BoundPart::Field(bind_field(field, scheme, pointers)),
+        Part::Field(field) => BoundPart::Field(bind_field(field, scheme, fields)),
         Part::Form => BoundPart::Form,
         Part::BodyDigest(name) => BoundPart::BodyDigest(name.to_string()),
         Part::FormOrBodyDigest(name) => BoundPart::FormOrBodyDigest(name.to_string()),
@@ -144,13 +185,13 @@ fn bind(part: &Part, scheme: &ComposedScheme, pointers: &mut Pointers) -> Result
     })
 }
 
-fn bind_field(field: &Field, scheme: &ComposedScheme, pointers: &mut Pointers) -> BoundField {
+fn bind_field(field: &Field, scheme: &ComposedScheme, fields: &mut Fields) -> BoundField {
     let literals = scheme.hmac.content.iter().filter_map(|part| match part {
         Part::Literal(text) if !field.may_hold_dividers && !text.is_empty() => Some(text.to_string()),
         _ => None,
     });
     BoundField {
-        slot: pointers.add(&field.pointer),
+        slot: fields.add(&field.pointer),
         pointer: field.pointer.to_string(),
         is_optional: field.is_optional,
         dividers: literals.collect(),

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cmp::Ordering};
 
-use crate::{defaults, rejection::Rejection};
+use crate::{defaults, rejection::Rejection, verify::pointer::Found};
 
 /// The fields of a form in order of their keys and values, each pair once: `key` `value` `key` `value` …
 ///
@@ -23,6 +23,46 @@ pub(super) fn sorted(body: &[u8]) -> Result<String, Rejection> {
     Ok(text)
 }
 
+/// The values of the fields of these names; a name that is there twice makes a form unreadable.
+pub(super) fn find(body: &[u8], names: &[String]) -> Result<Found, Rejection> {
+    let unreadable = || Rejection::BodyUnreadable { expected: "a form with each of its fields once" };
+    let mut found = vec![None; names.len()];
+    for segment in body.split(|byte| *byte == b'&') {
+        let (key, value) = divided(segment);
+        let Some(slot) = decoded(key).and_then(|key| names.iter().position(|name| *name == key)) else {
+            continue;
+        };
+        let value = decoded(value).ok_or_else(unreadable)?.into_owned();
+        if found[slot].replace(value).is_some() {
+            return Err(unreadable());
+        }
+    }
+    Ok(found)
+}
+
+/// The same form with this field in place of the one of the name, or at its end.
+pub(super) fn with_field(body: &[u8], name: &str, value: &str) -> Vec<u8> {
+    let others = body
+        .split(|byte| *byte == b'&')
+        .filter(|segment| !segment.is_empty() && decoded(divided(segment).0).is_none_or(|key| key != name));
+    let mut form = others.collect::<Vec<_>>().join(&b'&');
+    if !form.is_empty() {
+        form.push(b'&');
+    }
+    let mut text = String::new();
+    super::url::escape_component(name, &mut text);
+    text.push('=');
+    super::url::escape_component(value, &mut text);
+    form.extend_from_slice(text.as_bytes());
+    form
+}
+
+/// A key and what stands behind its `=`.
+fn divided(segment: &[u8]) -> (&[u8], &[u8]) {
+    let end = segment.iter().position(|byte| *byte == b'=').unwrap_or(segment.len());
+    (&segment[..end], segment.get(end + 1..).unwrap_or_default())
+}
+
 type Pair<'b> = (Cow<'b, str>, Cow<'b, str>);
 
 fn pairs(body: &[u8]) -> Result<Vec<Pair<'_>>, Rejection> {
@@ -31,11 +71,9 @@ fn pairs(body: &[u8]) -> Result<Vec<Pair<'_>>, Rejection> {
         if pairs.len() == defaults::FORM_FIELDS {
             return Err(Rejection::TooManyParts { of: "fields of a form", limit: defaults::FORM_FIELDS });
         }
-        let end = segment.iter().position(|byte| *byte == b'=').unwrap_or(segment.len());
-        let value = segment.get(end + 1..).unwrap_or_default();
+        let (key, value) = divided(segment);
         let unreadable = || Rejection::BodyUnreadable { expected: "a form in UTF-8 with whole escapes" };
-        let key = decoded(&segment[..end]).ok_or_else(unreadable)?;
-        pairs.push((key, decoded(value).ok_or_else(unreadable)?));
+        pairs.push((decoded(key).ok_or_else(unreadable)?, decoded(value).ok_or_else(unreadable)?));
     }
     Ok(pairs)
 }
@@ -108,6 +146,24 @@ mod tests {
         assert_eq!(sorted(form(1_000).as_bytes()).unwrap(), "a1");
         let refused = sorted(form(1_001).as_bytes()).unwrap_err();
         assert!(matches!(refused, Rejection::TooManyParts { limit: 1_000, .. }));
+    }
+
+    #[test]
+    fn fields_are_found_by_their_names_and_once() {
+        let names = ["a".to_owned(), "b c".to_owned()];
+        let text = |text: &str| Some(text.to_owned());
+        for (body, expected) in [
+            ("a=1&b+c=%2B", vec![text("1"), text("+")]),
+            ("x=%&%61=&y", vec![text(""), None]),
+            ("", vec![None, None]),
+        ] {
+            assert_eq!(find(body.as_bytes(), &names).unwrap(), expected, "{body}");
+        }
+        for body in ["a=1&a=1", "a=1&%61=2", "a=%", "a=%ff"] {
+            assert!(find(body.as_bytes(), &names).is_err(), "{body}");
+        }
+        assert_eq!(with_field(b"a=1&&x=2&%61=3", "a", "& "), b"x=2&a=%26%20");
+        assert_eq!(with_field(b"", "b c", "1"), b"b%20c=1");
     }
 
     fn escaped(text: &str) -> String {

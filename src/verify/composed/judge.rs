@@ -67,10 +67,11 @@ impl Bound {
                     timestamp: Cow::Borrowed(prepared.timestamp),
                     signed_at: prepared.signed_at,
                 };
-                self.prove_whole(scheme, ring, received, given, &self.fields(received.body)?)
+                let fields = self.fields.find(&received.head.headers, received.body)?;
+                self.prove_whole(scheme, ring, received, given, &fields)
             }
             BoundPlace::Body { signature, id, signature_pointer } => {
-                let fields = self.fields(received.body)?;
+                let fields = self.fields.find(&received.head.headers, received.body)?;
                 let text = fields.get(*signature).and_then(Option::as_deref);
                 let missing = || Rejection::FieldMissing { field: signature_pointer.clone() };
                 let hmac = &scheme.hmac;
@@ -83,14 +84,6 @@ impl Bound {
                 self.prove_whole(scheme, ring, received, given, &fields)
             }
         }
-    }
-
-    /// The fields that are read of the body, which need not be JSON where there are none.
-    fn fields(&self, body: &[u8]) -> Result<Found, Rejection> {
-        if self.pointers.is_empty() {
-            return Ok(Found::new());
-        }
-        self.pointers.find_strictly(body).ok_or(JSON)
     }
 
     fn prove_whole<'r>(

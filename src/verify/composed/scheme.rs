@@ -29,8 +29,8 @@ pub(crate) struct ComposedScheme {
 pub(crate) enum SignaturePlace {
     /// In the header of its family.
     Header,
-    /// In the JSON body, with the delivery id that it covers.
-    Body { signature: Text, id: Option<Text> },
+    /// In the body, with the delivery id that it covers: JSON pointers, or names of a form's fields.
+    Body { signature: Text, id: Option<Text>, is_form: bool },
     /// In each item of a list in the JSON body: a pointer to the list, and one from an item to its signature.
     Items { list: Text, signature: Text },
 }
@@ -153,7 +153,17 @@ impl Scheme {
     /// An HMAC in the JSON body, at this pointer (RFC 6901): lower-case hex, with a secret that is text. Say with
     /// [`content`](Self::content) what it covers, which cannot be the body as it is.
     pub fn hmac_in_body(algorithm: Algorithm, signature: impl Into<Text>) -> Self {
-        Self::composed(algorithm, SignaturePlace::Body { signature: signature.into(), id: None })
+        Self::composed(
+            algorithm,
+            SignaturePlace::Body { signature: signature.into(), id: None, is_form: false },
+        )
+    }
+
+    /// The same in a body that is a form (`application/x-www-form-urlencoded`): in the field of this name. The pointers of
+    /// the content, the id and the timestamp are names of fields too. A multipart form is refused.
+    pub fn hmac_in_form(algorithm: Algorithm, signature: impl Into<Text>) -> Self {
+        let place = SignaturePlace::Body { signature: signature.into(), id: None, is_form: true };
+        Self::composed(algorithm, place)
     }
 
     /// An HMAC in each item of a list in the JSON body: a pointer to the list, and one from an item to its signature.
@@ -192,7 +202,7 @@ impl Scheme {
         Self(Kind::Composed(ComposedScheme { place, ..hmac.into() }))
     }
 
-    /// Where in the JSON body the delivery id stands that [`Part::Id`] signs, for a signature that stands there too.
+    /// Where in the body the delivery id stands that [`Part::Id`] signs, for a signature that stands there too.
     #[must_use]
     pub fn id_in_body(mut self, pointer: impl Into<Text>) -> Self {
         if let Kind::Composed(ComposedScheme { place: SignaturePlace::Body { id, .. }, .. }) = &mut self.0 {

@@ -11,6 +11,7 @@ use super::{
     BodyToken,
     assemble::{Source, says_form},
     bound::{Bound, BoundPart, BoundPlace},
+    form,
     scheme::{ComposedScheme, SignaturePlace},
     url,
 };
@@ -42,9 +43,13 @@ pub(in crate::verify) fn sign(
         put(request.headers_mut(), &demand.header, &format!("{}={}", demand.name, demand.value))?;
     }
     match (&scheme.place, &bound.place) {
-        (SignaturePlace::Body { signature, id }, _) => {
+        (SignaturePlace::Body { signature, id, is_form }, _) => {
+            let body = match is_form {
+                true => SignedBody::Form(request.body().to_vec()),
+                false => SignedBody::Json(json(request.body())?),
+            };
             let places = BodyPlaces { signature, id: id.as_deref() };
-            sign_in_body(scheme, &bound, request, &keyed, signing, &places)
+            sign_in_body(scheme, &bound, request, &keyed, signing, &places, body)
         }
         (SignaturePlace::Items { list, signature }, BoundPlace::Items { items, .. }) => {
             change_items(request, list, |item| {
@@ -103,11 +108,7 @@ fn sign_in_header(
         headers: request.headers(),
         body: request.body(),
     };
-    let fields = if bound.pointers.is_empty() {
-        Found::new()
-    } else {
-        bound.pointers.find_strictly(request.body()).ok_or(SignError::NotJson)?
-    };
+    let fields = bound.fields.find(request.headers(), request.body()).map_err(unsignable)?;
     let assembled = bound.assemble(&source, &fields).map_err(unsignable)?;
     let text = signature_text(&scheme.hmac, keyed, |take| assembled.feed(0, take), &timestamp);
     put(request.headers_mut(), &family.signature, &text)
@@ -135,6 +136,29 @@ struct BodyPlaces<'a> {
     id: Option<&'a str>,
 }
 
+/// A body whose fields can be set.
+enum SignedBody {
+    Json(Value),
+    Form(Vec<u8>),
+}
+
+impl SignedBody {
+    fn set(&mut self, field: &str, text: String) -> Result<(), SignError> {
+        match self {
+            Self::Json(value) => set(value, field, text)?,
+            Self::Form(form) => *form = form::with_field(form, field, &text),
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> Bytes {
+        match self {
+            Self::Json(value) => value.to_string().into(),
+            Self::Form(form) => form.clone().into(),
+        }
+    }
+}
+
 fn sign_in_body(
     scheme: &ComposedScheme,
     bound: &Bound,
@@ -142,20 +166,20 @@ fn sign_in_body(
     keyed: &Keyed,
     signing: &Signing<'_>,
     places: &BodyPlaces<'_>,
+    mut body: SignedBody,
 ) -> Result<(), SignError> {
-    let mut body = json(request.body())?;
     let mut timestamp = String::new();
     if let (Some(pointer), Some(rule)) = (scheme.timestamp_pointer(), &scheme.hmac.timestamp) {
         timestamp = rule.format.write(signing.at).ok_or(SignError::Time)?;
-        set(&mut body, pointer, timestamp.clone())?;
+        body.set(pointer, timestamp.clone())?;
     }
     if let Some(pointer) = places.id {
         if signing.id().is_empty() {
             return Err(SignError::NoId);
         }
-        set(&mut body, pointer, signing.id().to_owned())?;
+        body.set(pointer, signing.id().to_owned())?;
     }
-    let found = fields(&bound.pointers, &body)?;
+    let found = bound.fields.find(request.headers(), &body.bytes()).map_err(unsignable)?;
     let source = Source {
         id: Cow::Borrowed(signing.id().as_bytes()),
         timestamp: (&*timestamp).into(),
@@ -167,8 +191,8 @@ fn sign_in_body(
     };
     let assembled = bound.assemble(&source, &found).map_err(unsignable)?;
     let text = signature_text(&scheme.hmac, keyed, |take| assembled.feed(0, take), &timestamp);
-    set(&mut body, places.signature, text)?;
-    *request.body_mut() = body.to_string().into();
+    body.set(places.signature, text)?;
+    *request.body_mut() = body.bytes();
     Ok(())
 }
 

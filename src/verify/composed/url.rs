@@ -78,6 +78,11 @@ const COMPONENT: &[u8] = b"-_.!~*'()";
 /// And `encodeURI`.
 const WHOLE_URI: &[u8] = b"-_.!~*'();,/?:@&=+$#";
 
+/// As a name or a value of a form.
+pub(super) fn escape_component(text: &str, into: &mut String) {
+    escape(text, COMPONENT, into);
+}
+
 fn escape(text: &str, kept: &[u8], into: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
