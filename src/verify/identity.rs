@@ -20,8 +20,6 @@ pub(super) struct Identity {
     ids: Vec<BoundId>,
     types: Vec<BoundType>,
     pointers: Pointers,
-    /// Whether the signature covers the body, and with it what is taken from there.
-    body_is_signed: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -39,8 +37,13 @@ enum BoundType {
 #[derive(Debug, Clone)]
 enum BoundId {
     Scheme,
-    Field(BoundField),
-    Composite { slots: Vec<usize>, only_types: Vec<String> },
+    Header(HeaderName),
+    /// Of a field of the body, with whether the signature covers it.
+    Slot(usize, IdOrigin),
+    Composite {
+        slots: Vec<usize>,
+        only_types: Vec<String>,
+    },
     NeverFor(Vec<String>),
 }
 
@@ -52,8 +55,12 @@ impl Identity {
         let ids = provider.id_sources().iter().map(|source| {
             Ok(match source {
                 IdSource::Scheme => BoundId::Scheme,
-                IdSource::Header(name) => BoundId::Field(BoundField::Header(header_name(name)?)),
-                IdSource::Pointer(pointer) => BoundId::Field(BoundField::Slot(pointers.add(pointer))),
+                IdSource::Header(name) => BoundId::Header(header_name(name)?),
+                IdSource::Pointer(pointer) => {
+                    let is_signed = provider.scheme().signs_field(pointer);
+                    let origin = if is_signed { IdOrigin::Signed } else { IdOrigin::Unsigned };
+                    BoundId::Slot(pointers.add(pointer), origin)
+                }
                 IdSource::Composite(composite) => BoundId::Composite {
                     slots: composite.pointers.iter().map(|pointer| pointers.add(pointer)).collect(),
                     only_types: owned(&composite.only_types),
@@ -72,7 +79,7 @@ impl Identity {
             })
         });
         let types = types.collect::<Result<_, ConfigError>>()?;
-        Ok(Self { ids, types, pointers, body_is_signed: provider.scheme().signs_body() })
+        Ok(Self { ids, types, pointers })
     }
 
     /// Adds a pointer of the scheme's own to the one pass over the body.
@@ -107,14 +114,11 @@ impl Identity {
         derived: impl FnOnce() -> DeliveryId,
     ) -> Result<Option<DeliveryId>, Rejection> {
         let event_type = self.type_in_body(fields);
-        let of_body = if self.body_is_signed { IdOrigin::Signed } else { IdOrigin::Unsigned };
         for source in &self.ids {
             let (text, origin) = match source {
                 BoundId::Scheme => (scheme_id.map(str::to_owned), IdOrigin::Signed),
-                BoundId::Field(field @ BoundField::Header(_)) => {
-                    (field.text(headers, fields).map(str::to_owned), IdOrigin::Unsigned)
-                }
-                BoundId::Field(field) => (field.text(headers, fields).map(str::to_owned), of_body),
+                BoundId::Header(name) => (the_one(headers, name).map(str::to_owned), IdOrigin::Unsigned),
+                BoundId::Slot(slot, origin) => (fields.get(*slot).cloned().flatten(), *origin),
                 BoundId::Composite { slots, only_types } => {
                     (composite(slots, only_types, fields, event_type), IdOrigin::Composite)
                 }
@@ -136,15 +140,17 @@ impl Identity {
     }
 }
 
+/// The one value of a header; one that is there twice names nothing.
+fn the_one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
 impl BoundField {
-    /// The one value of the header, or the field; a header that is there twice names nothing.
     fn text<'a>(&self, headers: &'a HeaderMap, fields: &'a Found) -> Option<&'a str> {
         match self {
-            Self::Header(name) => {
-                let mut values = headers.get_all(name).iter();
-                let value = values.next()?.to_str().ok()?;
-                values.next().is_none().then_some(value)
-            }
+            Self::Header(name) => the_one(headers, name),
             Self::Slot(slot) => fields.get(*slot)?.as_deref(),
         }
     }

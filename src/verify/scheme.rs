@@ -114,16 +114,7 @@ impl Scheme {
     /// An HMAC in this header: lower-case hex, bare, over the body alone, with a secret that is text, unless said
     /// otherwise below.
     pub fn hmac(algorithm: Algorithm, signature_header: impl Into<Cow<'static, str>>) -> Self {
-        let family = HeaderFamily { signature: signature_header.into(), id: None, timestamp: None };
-        Self(Kind::Hmac(HmacScheme {
-            algorithm,
-            key: KeyForm::Text,
-            families: Cow::Owned(vec![family]),
-            form: SignatureForm::Bare,
-            encoding: Encoding::Hex,
-            content: Cow::Borrowed(&[Part::Body]),
-            timestamp: None,
-        }))
+        Self(Kind::Hmac(HmacScheme::in_header(algorithm, signature_header.into())))
     }
 
     /// The secret itself in this header, compared in constant time. It proves who sent the request and nothing about
@@ -233,6 +224,14 @@ impl Scheme {
         }
     }
 
+    /// Whether the signature covers the field of the JSON body at this pointer.
+    pub(super) fn signs_field(&self, pointer: &str) -> bool {
+        match &self.0 {
+            Kind::Composed(scheme) => scheme.signs_body() || scheme.signs_field(pointer),
+            _ => self.signs_body(),
+        }
+    }
+
     /// The headers that it reads the signature or the token from, as they were written.
     pub(crate) fn credential_headers(&self) -> impl Iterator<Item = &str> {
         let (families, token) = match &self.0 {
@@ -255,6 +254,19 @@ impl Scheme {
 }
 
 impl HmacScheme {
+    /// Lower-case hex, bare, over the body alone, under a secret that is text.
+    pub(super) fn in_header(algorithm: Algorithm, signature: Cow<'static, str>) -> Self {
+        Self {
+            algorithm,
+            key: KeyForm::Text,
+            families: Cow::Owned(vec![HeaderFamily { signature, id: None, timestamp: None }]),
+            form: SignatureForm::Bare,
+            encoding: Encoding::Hex,
+            content: Cow::Borrowed(&[Part::Body]),
+            timestamp: None,
+        }
+    }
+
     /// Refuses a scheme that would take for signed what it does not sign.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let conflict = |first, reason| {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     error::ConfigError,
     verify::{
-        Encoding, KeyForm, Part, SignatureForm, TimestampPlace,
+        Part, TimestampPlace,
         mac::{Algorithm, Keyed},
         scheme::{HeaderFamily, HmacScheme, Kind, Scheme},
     },
@@ -183,21 +183,15 @@ impl Scheme {
     ///
     /// What an attacker would append begins with bytes that are no UTF-8, so bodies that are not UTF-8 are refused.
     pub fn dangerously_plain_sha256(signature_header: impl Into<Text>) -> Self {
-        let Self(Kind::Hmac(hmac)) = Self::hmac(Algorithm::HmacSha256, signature_header) else {
-            return Self::bearer();
-        };
+        let hmac = HmacScheme::in_header(Algorithm::HmacSha256, signature_header.into());
         Self(Kind::Composed(ComposedScheme { is_plain_hash: true, ..hmac.into() }))
     }
 
     fn composed(algorithm: Algorithm, place: SignaturePlace) -> Self {
         let hmac = HmacScheme {
-            algorithm,
-            key: KeyForm::Text,
             families: Cow::Borrowed(&[]),
-            form: SignatureForm::Bare,
-            encoding: Encoding::Hex,
             content: Cow::Borrowed(&[]),
-            timestamp: None,
+            ..HmacScheme::in_header(algorithm, Cow::Borrowed(""))
         };
         Self(Kind::Composed(ComposedScheme { place, ..hmac.into() }))
     }
@@ -260,6 +254,17 @@ impl ComposedScheme {
             return Some(Keyed::plain_sha256(key));
         }
         Keyed::new(self.hmac.algorithm, key)
+    }
+
+    /// Whether the signature covers the field of the JSON body at this pointer.
+    pub(crate) fn signs_field(&self, pointer: &str) -> bool {
+        let is_whole = !matches!(self.place, SignaturePlace::Items { .. });
+        let is_it = |part: &Part| match (part, &self.place) {
+            (Part::Field(field), _) => field.pointer == pointer,
+            (Part::Id, SignaturePlace::Body { id: Some(id), .. }) => id == pointer,
+            _ => false,
+        };
+        is_whole && self.hmac.content.iter().any(is_it)
     }
 
     /// Refuses a scheme that would take for signed what it does not sign.

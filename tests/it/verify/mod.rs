@@ -5,6 +5,7 @@ mod attacks;
 mod body;
 mod identity;
 mod keys;
+mod pieces;
 mod support;
 mod tenants;
 mod wycheproof;
