@@ -37,6 +37,14 @@ pub const SIGNATURE_FIELD_LENGTH: usize = 8 * 1024;
 
 /// Components that one message signature may cover: three times what the largest known profile does.
 pub const SIGNED_COMPONENTS: usize = 32;
+/// Fields read of a form that is signed field by field: senders write a hundred at most.
+pub const FORM_FIELDS: usize = 1_000;
+
+/// Items verified in one body whose items are signed one by one: senders put a handful into one.
+pub const SIGNED_ITEMS: usize = 1_000;
+
+/// Headers that a request may name as signed: senders name fewer than ten.
+pub const SIGNED_HEADERS: usize = 64;
 
 /// Longest delivery id and event type, in bytes.
 pub const ID_LENGTH: usize = 128;

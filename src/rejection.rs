@@ -136,6 +136,60 @@ pub enum Rejection {
         /// Its name.
         header: String,
     },
+    /// A header that the scheme wants signed is not among those that the request names as signed.
+    #[error("header {header} is not among those that are signed")]
+    HeaderNotSigned {
+        /// Its name.
+        header: String,
+    },
+    /// A header says that the request is to be judged in another way than the scheme's.
+    #[error("header {header} does not have {name}={value}")]
+    HeaderFieldMismatch {
+        /// Its name.
+        header: String,
+        /// The field that was looked at.
+        name: String,
+        /// What it must be.
+        value: String,
+    },
+    /// The body cannot be read, and what is signed is in it.
+    #[error("the body is not {expected}")]
+    BodyUnreadable {
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The body lacks a field that is signed, or that holds the signature.
+    #[error("the body has no field {field}")]
+    FieldMissing {
+        /// Its JSON pointer.
+        field: String,
+    },
+    /// A field holds what divides it from the next one in what is signed.
+    #[error("field {field} holds what divides it from the next one that is signed")]
+    FieldDivided {
+        /// Its JSON pointer.
+        field: String,
+    },
+    /// A field that must hold the configured token does not.
+    #[error("field {field} does not hold the configured token")]
+    FieldTokenMismatch {
+        /// Its JSON pointer.
+        field: String,
+    },
+    /// The body is not the one whose digest is signed.
+    #[error("the body does not have the SHA-256 that {parameter} in the URL says")]
+    BodyDigestMismatch {
+        /// The parameter of the query.
+        parameter: String,
+    },
+    /// More parts than are read.
+    #[error("more than {limit} {of}")]
+    TooManyParts {
+        /// Of what.
+        of: &'static str,
+        /// How many are read.
+        limit: usize,
+    },
     /// A stack of the same endpoint has verified this request already: the stack stands twice on its way.
     #[error("verified already for endpoint {endpoint}: the stack stands twice on this route")]
     VerifiedTwice {

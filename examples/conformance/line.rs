@@ -108,6 +108,14 @@ impl Line {
             ("svix", "standard-webhooks-v1a") => provider::SVIX_V1A,
             ("discord", "discord-ed25519") => provider::DISCORD,
             ("sendgrid", "sendgrid-ecdsa-p256") => provider::SENDGRID,
+            ("twilio", "twilio-form-sha1" | "twilio-json-bodysha256") => provider::TWILIO,
+            ("twilio", "twilio-sharedkey") => provider::TWILIO_SHARED_KEY,
+            ("mailgun", "mailgun-ts-token") => provider::MAILGUN,
+            ("adyen", "adyen-payment-item") => provider::ADYEN,
+            ("adyen", "adyen-header") => provider::ADYEN_PLATFORMS,
+            ("contentful", "contentful-canonical") => provider::CONTENTFUL,
+            ("hubspot", "hubspot-v1") => provider::HUBSPOT_V1_DANGEROUSLY_PLAIN_HASH,
+            ("hubspot", "hubspot-v2") => provider::HUBSPOT_V2_DANGEROUSLY_PLAIN_HASH,
             _ => return None,
         })
     }

@@ -54,6 +54,10 @@ static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
         provider::TWITCH,
         provider::DASHA_BLACKBOX,
         provider::DASHA_BLACKBOX_STATIC,
+        provider::TWILIO,
+        provider::CONTENTFUL,
+        provider::HUBSPOT_V1_DANGEROUSLY_PLAIN_HASH,
+        provider::HUBSPOT_V2_DANGEROUSLY_PLAIN_HASH,
     ]
     .iter()
     .map(|provider| preset(provider, SECRET, SECRET))
@@ -73,7 +77,8 @@ fn now() -> SystemTime {
 fn preset(preset: &Provider, signs: &str, verifies: &str) -> Preset {
     let secret = |text| SigningSecret::from_text(text).expect("it is a secret");
     let mut request = Request::new(Bytes::from_static(br#"{"webhookTimestamp":1760000000000}"#));
-    preset.sign(&mut request, &secret(signs), &Signing::new("msg_1", now())).expect("it can be signed");
+    let signing = Signing::new("msg_1", now()).to_url("https://hooks.example.test/in");
+    preset.sign(&mut request, &secret(signs), &signing).expect("it can be signed");
     let names = request.headers().keys().cloned().collect();
     let keys = KeyRing::new(secret(verifies));
     Preset { verifier: SchemeVerifier::new(preset, keys).expect("the secret fits"), names }

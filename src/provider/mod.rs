@@ -31,6 +31,10 @@ mod presets;
 pub use facts::{AnswerMeaning, Composite, Doubt, Fact, Grounds, IdSource, Retried, Retries, TypeSource};
 pub use general::Provider;
 pub use presets::all;
+pub use presets::{
+    ADYEN, ADYEN_PLATFORMS, CONTENTFUL, HUBSPOT_V1_DANGEROUSLY_PLAIN_HASH, HUBSPOT_V2_DANGEROUSLY_PLAIN_HASH,
+    MAILGUN, MAILGUN_ROUTES, MICROSOFT_GRAPH, TWILIO, TWILIO_SHARED_KEY,
+};
 pub use presets::{BITBUCKET, MUX, OPENAI, PAGERDUTY, SANITY, SENTRY, VERCEL};
 pub use presets::{CALENDLY, HUBSPOT, TYPEFORM, ZENDESK};
 pub use presets::{CLERK, DROPBOX, LIVEBLOCKS, OKTA, RESEND};

@@ -1,25 +1,31 @@
 //! The presets.
 
 mod accounts;
+mod canonical;
 mod commerce;
 mod customers;
 mod dasha;
 mod form;
 mod list;
 mod messaging;
+mod payload;
 mod platforms;
 mod public_key;
+mod twilio;
 
 use std::time::Duration;
 
 pub use accounts::{CLERK, DROPBOX, LIVEBLOCKS, OKTA, RESEND};
+pub use canonical::{CONTENTFUL, HUBSPOT_V1_DANGEROUSLY_PLAIN_HASH, HUBSPOT_V2_DANGEROUSLY_PLAIN_HASH};
 pub use commerce::{COINBASE_COMMERCE, LEMON_SQUEEZY, PADDLE, RAZORPAY, SQUARE};
 pub use customers::{CALENDLY, HUBSPOT, TYPEFORM, ZENDESK};
 pub use dasha::{DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC};
 pub use list::all;
 pub use messaging::{INTERCOM, LINE, TELEGRAM, X_TWITTER, ZOOM};
+pub use payload::{ADYEN, ADYEN_PLATFORMS, MAILGUN, MAILGUN_ROUTES, MICROSOFT_GRAPH};
 pub use platforms::{BITBUCKET, MUX, OPENAI, PAGERDUTY, SANITY, SENTRY, VERCEL};
 pub use public_key::{DISCORD, SENDGRID, STANDARD_WEBHOOKS_V1A, SVIX_V1A};
+pub use twilio::{TWILIO, TWILIO_SHARED_KEY};
 
 use super::{
     facts::{Doubt, Fact, IdSource, Retried, Retries, TypeSource},

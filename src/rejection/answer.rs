@@ -58,6 +58,14 @@ impl Rejection {
             | Self::TokenMismatch { .. }
             | Self::ComponentNotSigned { .. }
             | Self::DigestMismatch { .. }
+            | Self::HeaderNotSigned { .. }
+            | Self::HeaderFieldMismatch { .. }
+            | Self::BodyUnreadable { .. }
+            | Self::FieldMissing { .. }
+            | Self::FieldDivided { .. }
+            | Self::FieldTokenMismatch { .. }
+            | Self::BodyDigestMismatch { .. }
+            | Self::TooManyParts { .. }
             | Self::UnknownKey
             | Self::TimestampMalformed { .. }
             | Self::TimestampTooOld { .. } => final_answer(self.authentication_code(), S::UNAUTHORIZED),
@@ -107,6 +115,14 @@ impl Rejection {
             Self::TokenMismatch { .. } => "token-mismatch",
             Self::ComponentNotSigned { .. } => "component-not-signed",
             Self::DigestMismatch { .. } => "digest-mismatch",
+            Self::HeaderNotSigned { .. } => "header-not-signed",
+            Self::HeaderFieldMismatch { .. } => "header-field-mismatch",
+            Self::BodyUnreadable { .. } => "body-unreadable",
+            Self::FieldMissing { .. } => "field-missing",
+            Self::FieldDivided { .. } => "field-divided",
+            Self::FieldTokenMismatch { .. } => "field-token-mismatch",
+            Self::BodyDigestMismatch { .. } => "body-digest-mismatch",
+            Self::TooManyParts { .. } => "too-many-parts",
             Self::UnknownKey => "unknown-key",
             Self::TimestampMalformed { .. } => "timestamp-malformed",
             _ => "timestamp-too-old",

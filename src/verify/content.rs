@@ -80,6 +80,14 @@ impl<'a> Content<'a> {
             }
             Part::Literal(text) => text.as_bytes(),
             Part::Body => self.body,
+            // What is composed is put together elsewhere, and a scheme with such a part never comes here.
+            Part::UrlInAnyForm
+            | Part::Path(_)
+            | Part::Field(_)
+            | Part::Form
+            | Part::BodyDigest(_)
+            | Part::FormOrBodyDigest(_)
+            | Part::SignedHeaders(_) => &[],
         }
     }
 

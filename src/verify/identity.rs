@@ -20,8 +20,6 @@ pub(super) struct Identity {
     ids: Vec<BoundId>,
     types: Vec<BoundType>,
     pointers: Pointers,
-    /// Whether the signature covers the body, and with it what is taken from there.
-    body_is_signed: bool,
 }
 
 /// What an id is the digest of, where the provider names none.
@@ -48,8 +46,13 @@ enum BoundType {
 #[derive(Debug, Clone)]
 enum BoundId {
     Scheme,
-    Field(BoundField),
-    Composite { slots: Vec<usize>, only_types: Vec<String> },
+    Header(HeaderName),
+    /// Of a field of the body, with whether the signature covers it.
+    Slot(usize, IdOrigin),
+    Composite {
+        slots: Vec<usize>,
+        only_types: Vec<String>,
+    },
     Body,
     NeverFor(Vec<String>),
     Never,
@@ -63,8 +66,12 @@ impl Identity {
         let ids = provider.id_sources().iter().map(|source| {
             Ok(match source {
                 IdSource::Scheme => BoundId::Scheme,
-                IdSource::Header(name) => BoundId::Field(BoundField::Header(header_name(name)?)),
-                IdSource::Pointer(pointer) => BoundId::Field(BoundField::Slot(pointers.add(pointer))),
+                IdSource::Header(name) => BoundId::Header(header_name(name)?),
+                IdSource::Pointer(pointer) => {
+                    let is_signed = provider.scheme().signs_field(pointer);
+                    let origin = if is_signed { IdOrigin::Signed } else { IdOrigin::Unsigned };
+                    BoundId::Slot(pointers.add(pointer), origin)
+                }
                 IdSource::Composite(composite) => BoundId::Composite {
                     slots: composite.pointers.iter().map(|pointer| pointers.add(pointer)).collect(),
                     only_types: owned(&composite.only_types),
@@ -85,7 +92,7 @@ impl Identity {
             })
         });
         let types = types.collect::<Result<_, ConfigError>>()?;
-        Ok(Self { ids, types, pointers, body_is_signed: provider.scheme().signs_body() })
+        Ok(Self { ids, types, pointers })
     }
 
     /// Adds a pointer of the scheme's own to the one pass over the body.
@@ -119,27 +126,31 @@ impl Identity {
         scheme_id: Option<&str>,
         derived: impl FnOnce(Derived) -> DeliveryId,
     ) -> Result<Option<DeliveryId>, Rejection> {
-        self.id_where(self.body_is_signed, headers, fields, scheme_id, derived)
+        self.id_where(None, headers, fields, scheme_id, derived)
     }
 
     /// The same where the request, and not the scheme, says whether its body is signed.
     pub(super) fn id_where(
         &self,
-        body_is_signed: bool,
+        body_is_signed: Option<bool>,
         headers: &HeaderMap,
         fields: &Found,
         scheme_id: Option<&str>,
         derived: impl FnOnce(Derived) -> DeliveryId,
     ) -> Result<Option<DeliveryId>, Rejection> {
         let event_type = self.type_in_body(fields);
-        let of_body = if body_is_signed { IdOrigin::Signed } else { IdOrigin::Unsigned };
         for source in &self.ids {
             let (text, origin) = match source {
                 BoundId::Scheme => (scheme_id.map(str::to_owned), IdOrigin::Signed),
-                BoundId::Field(field @ BoundField::Header(_)) => {
-                    (field.text(headers, fields).map(str::to_owned), IdOrigin::Unsigned)
+                BoundId::Header(name) => (the_one(headers, name).map(str::to_owned), IdOrigin::Unsigned),
+                BoundId::Slot(slot, origin) => {
+                    let origin = match body_is_signed {
+                        None => *origin,
+                        Some(true) => IdOrigin::Signed,
+                        Some(false) => IdOrigin::Unsigned,
+                    };
+                    (fields.get(*slot).cloned().flatten(), origin)
                 }
-                BoundId::Field(field) => (field.text(headers, fields).map(str::to_owned), of_body),
                 BoundId::Composite { slots, only_types } => {
                     (composite(slots, only_types, fields, event_type), IdOrigin::Composite)
                 }
@@ -163,15 +174,17 @@ impl Identity {
     }
 }
 
+/// The one value of a header; one that is there twice names nothing.
+fn the_one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
 impl BoundField {
-    /// The one value of the header, or the field; a header that is there twice names nothing.
     fn text<'a>(&self, headers: &'a HeaderMap, fields: &'a Found) -> Option<&'a str> {
         match self {
-            Self::Header(name) => {
-                let mut values = headers.get_all(name).iter();
-                let value = values.next()?.to_str().ok()?;
-                values.next().is_none().then_some(value)
-            }
+            Self::Header(name) => the_one(headers, name),
             Self::Slot(slot) => fields.get(*slot)?.as_deref(),
         }
     }

@@ -1,18 +1,21 @@
 //! Requests judged by a scheme: what all presets do.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, request::Parts};
 use sha2::{Digest, Sha256};
 
 use super::{
+    composed::{Bound, BoundToken, Signed},
     content::{Content, single},
     identity::{Derived, Identity},
     mac::Algorithm,
     pointer::Found,
     ring::{BoundRing, StaticHeader},
-    scheme::{Frame, HmacScheme, Kind, Part, PublicKeyScheme, Scheme, TokenScheme, header_name},
+    scheme::{
+        Frame, HeaderFamily, HmacScheme, Kind, Part, PublicKeyScheme, Scheme, TokenScheme, header_name,
+    },
     secret::SigningSecret,
     source::{BoundSource, KeyHandle, KeySource},
     timestamp::TimestampPlace,
@@ -42,39 +45,52 @@ pub struct SchemeVerifier {
 enum Headers {
     Families(Vec<Family>),
     Token(HeaderName),
+    Composed(Box<Bound>),
+    BodyToken(Box<BoundToken>),
 }
 
 impl Headers {
     fn families(frame: Frame<'_>) -> Result<Self, ConfigError> {
         frame.check()?;
-        let families = frame.families.iter().map(|family| {
-            let optional = |name: &Option<_>| -> Result<Option<HeaderName>, ConfigError> {
-                name.as_deref().map(header_name).transpose()
-            };
-            Ok(Family {
-                signature: header_name(&family.signature)?,
-                id: optional(&family.id)?,
-                timestamp: optional(&family.timestamp)?,
-            })
-        });
+        let families = frame.families.iter().map(Family::new);
         Ok(Self::Families(families.collect::<Result<_, ConfigError>>()?))
     }
 }
 
 #[derive(Debug, Clone)]
-struct Family {
+pub(super) struct Family {
     signature: HeaderName,
     id: Option<HeaderName>,
     timestamp: Option<HeaderName>,
 }
 
 /// A request that the owner of a valid key made.
-struct Proven<'r> {
-    /// What the MAC or the signature covers; `None` for a token.
-    content: Option<Content<'r>>,
-    scheme_id: Option<&'r [u8]>,
-    signed_at: Option<SystemTime>,
-    key_id: Option<Arc<str>>,
+pub(super) struct Proven<'r> {
+    pub(super) covered: Covered<'r>,
+    pub(super) scheme_id: Option<Cow<'r, [u8]>>,
+    pub(super) signed_at: Option<SystemTime>,
+    pub(super) key_id: Option<Arc<str>>,
+}
+
+/// What the proof covers.
+pub(super) enum Covered<'r> {
+    /// A token covers nothing.
+    Nothing,
+    Content(Content<'r>),
+    Composed(Signed<'r>),
+}
+
+impl Family {
+    pub(super) fn new(family: &HeaderFamily) -> Result<Self, ConfigError> {
+        let optional = |name: &Option<_>| -> Result<Option<HeaderName>, ConfigError> {
+            name.as_deref().map(header_name).transpose()
+        };
+        Ok(Self {
+            signature: header_name(&family.signature)?,
+            id: optional(&family.id)?,
+            timestamp: optional(&family.timestamp)?,
+        })
+    }
 }
 
 impl SchemeVerifier {
@@ -95,8 +111,11 @@ impl SchemeVerifier {
             Kind::PublicKey(public) => {
                 // Keys of tenants are read when their first delivery comes, which is late for this.
                 public.algorithm.require()?;
+                public.check_parts()?;
                 (Headers::families(public.frame())?, Some(public.frame()))
             }
+            Kind::Composed(composed) => (Headers::Composed(Box::new(Bound::new(composed)?)), None),
+            Kind::BodyToken(token) => (Headers::BodyToken(Box::new(BoundToken::new(token))), None),
         };
         let pointer = frame.and_then(|frame| frame.timestamp_pointer());
         let timestamp_slot = pointer.map(|pointer| identity.also(pointer));
@@ -143,12 +162,7 @@ impl SchemeVerifier {
             }
         }
         match (&self.scheme.0, &self.headers) {
-            (Kind::Hmac(scheme), Headers::Families(families)) => {
-                read_families(scheme.frame(), families, headers, |header| {
-                    let signatures = scheme.form.read(header, scheme.algorithm, scheme.encoding)?;
-                    Ok(Prepared { signatures, ..Prepared::default() })
-                })
-            }
+            (Kind::Hmac(scheme), Headers::Families(families)) => read_hmac_head(scheme, families, headers),
             (Kind::PublicKey(scheme), Headers::Families(families)) => {
                 read_families(scheme.frame(), families, headers, |header| {
                     let lengths = scheme.algorithm.lengths();
@@ -157,6 +171,8 @@ impl SchemeVerifier {
                 })
             }
             (Kind::Token(_), Headers::Token(name)) => single(headers, name).map(|_| Prepared::default()),
+            (Kind::Composed(scheme), Headers::Composed(bound)) => bound.look(scheme, headers),
+            (Kind::BodyToken(_), Headers::BodyToken(_)) => Ok(Prepared::default()),
             _ => Err(Rejection::UnknownKey),
         }
     }
@@ -172,9 +188,10 @@ impl SchemeVerifier {
             at_once => at_once,
         };
         let event_type = self.identity.event_type(headers, fields);
-        let scheme_id = proven.scheme_id.and_then(|id| std::str::from_utf8(id).ok());
-        let derived = |of| match (of, &proven.content) {
-            (Derived::OfContent, Some(content)) => DeliveryId::derived(&content.sha256()),
+        let scheme_id = proven.scheme_id.as_deref().and_then(|id| std::str::from_utf8(id).ok());
+        let derived = |of| match (of, &proven.covered) {
+            (Derived::OfContent, Covered::Content(content)) => DeliveryId::derived(&content.sha256()),
+            (Derived::OfContent, Covered::Composed(signed)) => DeliveryId::derived(&signed.sha256()),
             _ => DeliveryId::derived(&Sha256::digest(received.body).into()),
         };
         let id = self.identity.id(headers, fields, scheme_id, derived)?;
@@ -217,6 +234,10 @@ impl SchemeVerifier {
                 prove_public_key(scheme, ring, received, prepared, in_body)
             }
             (Kind::Token(token), Headers::Token(name)) => prove_token(token, name, ring, received),
+            (Kind::Composed(scheme), Headers::Composed(bound)) => {
+                bound.prove(scheme, ring, received, prepared)
+            }
+            (Kind::BodyToken(_), Headers::BodyToken(token)) => token.prove(ring, received),
             _ => Err(Rejection::UnknownKey),
         }
     }
@@ -259,7 +280,12 @@ fn prove_hmac<'r>(
         })
         .map_err(|keys| Rejection::SignatureMismatch { keys })?;
     let signed_at = time_in_head(scheme.frame(), received.now, prepared, in_body)?;
-    Ok(Proven { content: Some(content), scheme_id: prepared.id, signed_at, key_id })
+    Ok(Proven {
+        covered: Covered::Content(content),
+        scheme_id: prepared.id.map(Cow::Borrowed),
+        signed_at,
+        key_id,
+    })
 }
 
 /// The same with public keys.
@@ -278,7 +304,12 @@ fn prove_public_key<'r>(
         })
         .map_err(|keys| Rejection::SignatureMismatch { keys })?;
     let signed_at = time_in_head(scheme.frame(), received.now, prepared, in_body)?;
-    Ok(Proven { content: Some(content), scheme_id: prepared.id, signed_at, key_id })
+    Ok(Proven {
+        covered: Covered::Content(content),
+        scheme_id: prepared.id.map(Cow::Borrowed),
+        signed_at,
+        key_id,
+    })
 }
 
 /// What is signed, if all of it is there.
@@ -330,7 +361,19 @@ fn prove_token<'r>(
     let mismatch = || Rejection::TokenMismatch { header: name.to_string() };
     let given = strip_scheme(single(&received.head.headers, name)?, &token.prefix).ok_or_else(mismatch)?;
     let key_id = ring.find_token(received.now, given).map_err(|_| mismatch())?;
-    Ok(Proven { content: None, scheme_id: None, signed_at: None, key_id })
+    Ok(Proven { covered: Covered::Nothing, scheme_id: None, signed_at: None, key_id })
+}
+
+/// What the head of a request with an HMAC tells.
+pub(super) fn read_hmac_head<'h>(
+    scheme: &HmacScheme,
+    families: &[Family],
+    headers: &'h HeaderMap,
+) -> Result<Prepared<'h>, Rejection> {
+    read_families(scheme.frame(), families, headers, |header| {
+        let signatures = scheme.form.read(header, scheme.algorithm, scheme.encoding)?;
+        Ok(Prepared { signatures, ..Prepared::default() })
+    })
 }
 
 /// Reads the first family whose signature header is there, and refuses what is missing or malformed in it.

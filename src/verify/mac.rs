@@ -4,7 +4,7 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
-use sha2::{Sha256, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 
 use super::encoding::LONGEST;
 
@@ -37,6 +37,8 @@ pub(super) enum Keyed {
     Sha1(Hmac<Sha1>),
     Sha256(Hmac<Sha256>),
     Sha512(Hmac<Sha512>),
+    /// No HMAC: a hash that has taken the secret in.
+    PlainSha256(Sha256),
 }
 
 impl Keyed {
@@ -49,6 +51,11 @@ impl Keyed {
         })
     }
 
+    /// The plain hash of the key and what follows it.
+    pub(super) fn plain_sha256(key: &[u8]) -> Self {
+        Self::PlainSha256(Sha256::new_with_prefix(key))
+    }
+
     /// The MAC of what `feed` hands over, piece by piece, at the front of the array.
     #[inline]
     pub(super) fn mac(&self, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; LONGEST] {
@@ -56,15 +63,24 @@ impl Keyed {
             Self::Sha1(keyed) => finish(keyed.clone(), feed),
             Self::Sha256(keyed) => finish(keyed.clone(), feed),
             Self::Sha512(keyed) => finish(keyed.clone(), feed),
+            Self::PlainSha256(keyed) => {
+                let mut hash = keyed.clone();
+                feed(&mut |piece| Digest::update(&mut hash, piece));
+                at_the_front(&hash.finalize())
+            }
         }
     }
 }
 
 fn finish<M: Mac>(mut mac: M, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; LONGEST] {
     feed(&mut |piece| mac.update(piece));
-    let tag = mac.finalize().into_bytes();
+    at_the_front(&mac.finalize().into_bytes())
+}
+
+#[inline]
+fn at_the_front(tag: &[u8]) -> [u8; LONGEST] {
     let mut bytes = [0; LONGEST];
-    bytes[..tag.len()].copy_from_slice(&tag);
+    bytes[..tag.len()].copy_from_slice(tag);
     bytes
 }
 

@@ -51,6 +51,7 @@
 mod budget;
 mod clock_watch;
 mod collect;
+mod composed;
 mod content;
 mod encoding;
 mod identity;
@@ -76,6 +77,8 @@ mod verifier;
 
 pub use budget::BodyBudget;
 pub(crate) use budget::Share;
+pub(crate) use composed::{BodyToken, ComposedScheme, Demand, SignaturePlace};
+pub use composed::{Field, PathForm, SignedHeaders};
 pub use encoding::Encoding;
 pub use judge::SchemeVerifier;
 #[doc(hidden)]

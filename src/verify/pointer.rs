@@ -1,8 +1,12 @@
 //! A few fields of a JSON body, without building the rest of it.
 
+mod items;
+
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+pub(super) use items::{Items, NotItems};
 
 /// JSON pointers (RFC 6901) that are looked up together, in one pass over the body.
 #[derive(Debug, Clone, Default)]
@@ -25,8 +29,7 @@ impl Pointers {
     /// Adds a pointer and returns its place among the values; the same pointer is looked up once.
     pub(crate) fn add(&mut self, pointer: &str) -> usize {
         let mut node = &mut self.root;
-        for segment in pointer.split('/').skip(1) {
-            let segment = segment.replace("~1", "/").replace("~0", "~");
+        for segment in segments(pointer) {
             let at = match node.children.iter().position(|(name, _)| *name == segment) {
                 Some(at) => at,
                 None => {
@@ -53,16 +56,30 @@ impl Pointers {
     ///
     /// Of a key that is there twice the last one counts, as for the JSON parsers of nearly all languages.
     pub(crate) fn find(&self, body: &[u8]) -> Found {
+        self.read(body, false).unwrap_or_else(|| vec![None; self.count])
+    }
+
+    /// The same for fields that are signed one by one. `None` where two readers could take one for different things: a key
+    /// on the way that is there twice, a list or an object in a field's place, a number that is not read exactly.
+    pub(super) fn find_strictly(&self, body: &[u8]) -> Option<Found> {
+        self.read(body, true)
+    }
+
+    fn read(&self, body: &[u8], is_strict: bool) -> Option<Found> {
         let mut found = vec![None; self.count];
         let mut reader = serde_json::Deserializer::from_slice(body);
-        let whole =
-            Seek { node: &self.root, found: &mut found }.deserialize(&mut reader).and_then(|()| reader.end());
-        if whole.is_err() {
-            found.fill(None);
-        }
-        found
+        let seek = Seek { node: &self.root, found: &mut found, is_strict };
+        seek.deserialize(&mut reader).and_then(|()| reader.end()).ok()?;
+        Some(found)
     }
 }
+
+/// The names on the way that a pointer describes.
+pub(super) fn segments(pointer: &str) -> impl Iterator<Item = String> {
+    pointer.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~"))
+}
+
+const AMBIGUOUS: &str = "readers could take this for different things";
 
 /// Below this a 64-bit float holds every whole number.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -70,12 +87,21 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 struct Seek<'p> {
     node: &'p Node,
     found: &'p mut Found,
+    is_strict: bool,
 }
 
 impl Seek<'_> {
     fn keep(&mut self, value: impl ToString) {
         if let Some(slot) = self.node.slot {
             self.found[slot] = Some(value.to_string());
+        }
+    }
+
+    /// What is no text and no number stands where one is looked for.
+    fn misfit<E: Error>(&self) -> Result<(), E> {
+        match (self.is_strict, self.node.slot) {
+            (true, Some(_)) => Err(E::custom(AMBIGUOUS)),
+            _ => Ok(()),
         }
     }
 
@@ -122,12 +148,13 @@ impl<'de> Visitor<'de> for Seek<'_> {
         Ok(())
     }
 
-    fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
+    fn visit_f64<E: Error>(mut self, value: f64) -> Result<(), E> {
         // A whole number this large has lost its last digits on the way, and two ids could have become one.
         if value.abs() < EXACT {
             self.keep(value);
+            return Ok(());
         }
-        Ok(())
+        self.misfit()
     }
 
     fn visit_bool<E>(mut self, value: bool) -> Result<(), E> {
@@ -140,20 +167,32 @@ impl<'de> Visitor<'de> for Seek<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.misfit()?;
+        let Self { node, found, is_strict } = self;
+        let mut seen = Vec::new();
         while let Some(name) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-            match self.node.children.iter().find(|(wanted, _)| *wanted == name) {
-                Some((_, node)) => map.next_value_seed(Seek { node, found: &mut *self.found })?,
-                None => drop(map.next_value::<IgnoredAny>()?),
+            let Some(at) = node.children.iter().position(|(wanted, _)| *wanted == name) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if is_strict {
+                if seen.contains(&at) {
+                    return Err(A::Error::custom(AMBIGUOUS));
+                }
+                seen.push(at);
             }
+            map.next_value_seed(Seek { node: &node.children[at].1, found, is_strict })?;
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        self.misfit()?;
+        let Self { node, found, is_strict } = self;
         for index in 0_usize.. {
-            let wanted = self.node.children.iter().find(|(wanted, _)| wanted.parse() == Ok(index));
+            let wanted = node.children.iter().find(|(wanted, _)| wanted.parse() == Ok(index));
             let more = match wanted {
-                Some((_, node)) => list.next_element_seed(Seek { node, found: &mut *self.found })?.is_some(),
+                Some((_, node)) => list.next_element_seed(Seek { node, found, is_strict })?.is_some(),
                 None => list.next_element::<IgnoredAny>()?.is_some(),
             };
             if !more {
@@ -202,6 +241,32 @@ mod tests {
         let mut pointers = Pointers::default();
         pointers.add("/id");
         assert_eq!(pointers.find(b"{\"id\":\"\xff\"}"), [None]);
+    }
+
+    #[test]
+    fn read_strictly_a_field_has_one_meaning_or_none() {
+        let mut wanted = Pointers::default();
+        wanted.add("/a/b");
+        wanted.add("/c");
+        let strictly = |body: &str| wanted.find_strictly(body.as_bytes());
+        let texts = |one: Option<&str>, other: Option<&str>| {
+            Some(vec![one.map(str::to_owned), other.map(str::to_owned)])
+        };
+        assert_eq!(strictly(r#"{"a":{"b":"x"},"c":7,"d":1,"d":2}"#), texts(Some("x"), Some("7")));
+        assert_eq!(strictly(r#"{"a":null,"c":null}"#), texts(None, None));
+        assert_eq!(strictly(r#"{"a":1,"c":1.5}"#), texts(None, Some("1.5")));
+        for ambiguous in [
+            r#"{"c":1,"c":1}"#,
+            r#"{"a":{"b":1},"a":{}}"#,
+            r#"{"a":{"b":1,"\u0062":1}}"#,
+            r#"{"c":[]}"#,
+            r#"{"c":{}}"#,
+            r#"{"c":12345678901234567890123}"#,
+            r#"{"c":1"#,
+            "",
+        ] {
+            assert_eq!(strictly(ambiguous), None, "{ambiguous}");
+        }
     }
 
     proptest! {

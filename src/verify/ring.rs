@@ -133,7 +133,13 @@ impl KeyRing {
                     let public = VerifyingKey::new(scheme.algorithm, &key.secret)?;
                     Some(Material::Public(Arc::new(public)))
                 }
-                Kind::Token(_) => Some(Material::Token(Sha256::digest(key.secret.as_given()).into())),
+                Kind::Composed(scheme) => {
+                    let bytes = key.secret.key(&scheme.hmac.key)?;
+                    scheme.keyed(&bytes).map(Box::new).map(Material::Mac)
+                }
+                Kind::Token(_) | Kind::BodyToken(_) => {
+                    Some(Material::Token(Sha256::digest(key.secret.as_given()).into()))
+                }
             };
             let malformed = || ConfigError::MalformedSecret {
                 source_name: key.secret.source_name().to_owned(),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::HeaderName;
 
 use super::{
+    composed::{BodyToken, ComposedScheme, Field, PathForm, SignedHeaders},
     encoding::Encoding,
     mac::Algorithm,
     public_key::PublicKeyAlgorithm,
@@ -35,6 +36,9 @@ pub(crate) enum Kind {
     Hmac(HmacScheme),
     PublicKey(PublicKeyScheme),
     Token(TokenScheme),
+    /// With parts that are put together, or a signature in the body.
+    Composed(ComposedScheme),
+    BodyToken(BodyToken),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,12 +109,29 @@ pub enum Part {
     Method,
     /// The full URL that the sender used.
     Url,
+    /// The same in whichever of its forms the signature fits: with or without its port, its query as it was received or
+    /// with its escapes written anew. For senders that do not sign the URL as they write it.
+    UrlInAnyForm,
+    /// The path and the query of the request's target; those of the public URL, where there is one.
+    Path(PathForm),
     /// The value of a header.
     Header(Cow<'static, str>),
     /// Text that stands between parts.
     Literal(Cow<'static, str>),
     /// The body as it was received.
     Body,
+    /// A field of the JSON body.
+    Field(Field),
+    /// The fields of a body that is a form, decoded, in the order of their keys (UTF-16 code units) and then values, each
+    /// pair once: `key` `value` `key` `value` …, with nothing between them.
+    Form,
+    /// Nothing; but a parameter of this name in the URL's query must be the SHA-256 of the body, in lower-case hex. The
+    /// first one counts.
+    BodyDigest(Cow<'static, str>),
+    /// [`BodyDigest`](Self::BodyDigest) where the URL has the parameter, else [`Form`](Self::Form).
+    FormOrBodyDigest(Cow<'static, str>),
+    /// Headers of which the request itself says that they are signed.
+    SignedHeaders(SignedHeaders),
 }
 
 impl Part {
@@ -124,16 +145,7 @@ impl Scheme {
     /// An HMAC in this header: lower-case hex, bare, over the body alone, with a secret that is text, unless said
     /// otherwise below.
     pub fn hmac(algorithm: Algorithm, signature_header: impl Into<Cow<'static, str>>) -> Self {
-        let family = HeaderFamily { signature: signature_header.into(), id: None, timestamp: None };
-        Self(Kind::Hmac(HmacScheme {
-            algorithm,
-            key: KeyForm::Text,
-            families: Cow::Owned(vec![family]),
-            form: SignatureForm::Bare,
-            encoding: Encoding::Hex,
-            content: Cow::Borrowed(&[Part::Body]),
-            timestamp: None,
-        }))
+        Self(Kind::Hmac(HmacScheme::in_header(algorithm, signature_header.into())))
     }
 
     /// A signature with a private key in this header: lower-case hex, bare, over the body alone, unless said otherwise
@@ -167,10 +179,14 @@ impl Scheme {
     fn with(mut self, change: impl FnOnce(FrameMut<'_>)) -> Self {
         match &mut self.0 {
             Kind::Hmac(HmacScheme { families, form, encoding, content, timestamp, .. })
+            | Kind::Composed(ComposedScheme {
+                hmac: HmacScheme { families, form, encoding, content, timestamp, .. },
+                ..
+            })
             | Kind::PublicKey(PublicKeyScheme { families, form, encoding, content, timestamp, .. }) => {
                 change(FrameMut { families, form, encoding, content, timestamp });
             }
-            Kind::Token(_) => {}
+            Kind::Token(_) | Kind::BodyToken(_) => {}
         }
         self
     }
@@ -199,7 +215,13 @@ impl Scheme {
     /// What is signed, piece by piece.
     #[must_use]
     pub fn content(self, parts: impl Into<Vec<Part>>) -> Self {
-        self.with(|scheme| *scheme.content = Cow::Owned(parts.into()))
+        let parts = parts.into();
+        let is_composed = parts.iter().any(Part::is_composed);
+        let Self(kind) = self.with(|scheme| *scheme.content = Cow::Owned(parts));
+        Self(match kind {
+            Kind::Hmac(scheme) if is_composed => Kind::Composed(scheme.into()),
+            kind => kind,
+        })
     }
 
     /// The header of the delivery id, where it is signed.
@@ -231,17 +253,31 @@ impl Scheme {
 
     /// Whether the full URL is signed.
     pub fn signs_url(&self) -> bool {
-        self.signs(&Part::Url)
+        match &self.0 {
+            Kind::Composed(scheme) => scheme.signs_url(),
+            _ => self.signs(&Part::Url),
+        }
     }
 
-    /// Whether the signature covers the body.
+    /// Whether the signature covers every byte of the body.
     pub fn signs_body(&self) -> bool {
-        self.signs(&Part::Body)
+        match &self.0 {
+            Kind::Composed(scheme) => scheme.signs_body(),
+            _ => self.signs(&Part::Body),
+        }
     }
 
-    /// Whether the signature covers the delivery id's header.
+    /// Whether the signature covers the delivery id that the scheme names.
     pub fn signs_id(&self) -> bool {
         self.signs(&Part::Id)
+    }
+
+    /// Whether the signature covers the field of the JSON body at this pointer.
+    pub(super) fn signs_field(&self, pointer: &str) -> bool {
+        match &self.0 {
+            Kind::Composed(scheme) => scheme.signs_body() || scheme.signs_field(pointer),
+            _ => self.signs_body(),
+        }
     }
 
     /// The feature of this crate that the scheme needs and that is off: no verifier can be built for it then.
@@ -261,8 +297,9 @@ impl Scheme {
     pub(super) fn frame(&self) -> Option<Frame<'_>> {
         match &self.0 {
             Kind::Hmac(scheme) => Some(scheme.frame()),
+            Kind::Composed(scheme) => Some(scheme.hmac.frame()),
             Kind::PublicKey(scheme) => Some(scheme.frame()),
-            Kind::Token(_) => None,
+            Kind::Token(_) | Kind::BodyToken(_) => None,
         }
     }
 
@@ -271,7 +308,9 @@ impl Scheme {
         let (families, token) = match &self.0 {
             Kind::Hmac(scheme) => (&scheme.families[..], None),
             Kind::PublicKey(scheme) => (&scheme.families[..], None),
+            Kind::Composed(scheme) => (scheme.families(), None),
             Kind::Token(scheme) => (&[][..], Some(&*scheme.header)),
+            Kind::BodyToken(_) => (&[][..], None),
         };
         families.iter().map(|family| &*family.signature).chain(token)
     }
@@ -281,12 +320,26 @@ impl Scheme {
         match &self.0 {
             Kind::Hmac(scheme) => scheme.timestamp.as_ref(),
             Kind::PublicKey(scheme) => scheme.timestamp.as_ref(),
-            Kind::Token(_) => None,
+            Kind::Composed(scheme) => scheme.hmac.timestamp.as_ref(),
+            Kind::Token(_) | Kind::BodyToken(_) => None,
         }
     }
 }
 
 impl HmacScheme {
+    /// Lower-case hex, bare, over the body alone, under a secret that is text.
+    pub(super) fn in_header(algorithm: Algorithm, signature: Cow<'static, str>) -> Self {
+        Self {
+            algorithm,
+            key: KeyForm::Text,
+            families: Cow::Owned(vec![HeaderFamily { signature, id: None, timestamp: None }]),
+            form: SignatureForm::Bare,
+            encoding: Encoding::Hex,
+            content: Cow::Borrowed(&[Part::Body]),
+            timestamp: None,
+        }
+    }
+
     #[inline]
     pub(super) fn frame(&self) -> Frame<'_> {
         Frame {
@@ -300,6 +353,18 @@ impl HmacScheme {
 }
 
 impl PublicKeyScheme {
+    /// Refuses parts that are put together before they are signed, which are for MACs alone.
+    pub(super) fn check_parts(&self) -> Result<(), ConfigError> {
+        if self.content.iter().any(Part::is_composed) {
+            return Err(ConfigError::Conflict {
+                first: "a scheme with a public key",
+                second: "a part of the content that is put together, such as a form's fields",
+                reason: "such parts are for MACs: write a Verifier for it",
+            });
+        }
+        Ok(())
+    }
+
     pub(super) fn frame(&self) -> Frame<'_> {
         Frame {
             families: &self.families,
@@ -321,19 +386,32 @@ impl<'a> Frame<'a> {
         if self.content.is_empty() {
             return conflict("a scheme", "a signature over nothing fits every body");
         }
-        if self.families.iter().any(|family| family.id.is_some()) && !self.content.contains(&Part::Id) {
+        let signs_ids = self.content.contains(&Part::Id) || self.lists(|family| family.id.as_deref());
+        if self.families.iter().any(|family| family.id.is_some()) && !signs_ids {
             return conflict(
                 "an id header of the scheme",
                 "put Part::Id into the content, or name it as IdSource::Header",
             );
         }
-        if self.timestamp.is_some_and(in_head) && !self.content.contains(&Part::Timestamp) {
+        let signs_times =
+            self.content.contains(&Part::Timestamp) || self.lists(|family| family.timestamp.as_deref());
+        if self.timestamp.is_some_and(in_head) && !signs_times {
             return conflict(
                 "a timestamp",
                 "who has captured a delivery could write a new one: put Part::Timestamp into the content",
             );
         }
         Ok(())
+    }
+
+    /// Whether this header of each family must be among those that a request names as signed.
+    fn lists(&self, header: impl Fn(&HeaderFamily) -> Option<&str>) -> bool {
+        let required = self.content.iter().flat_map(|part| match part {
+            Part::SignedHeaders(headers) => &headers.required[..],
+            _ => &[],
+        });
+        let is_required = |name: &str| required.clone().any(|known| known.eq_ignore_ascii_case(name));
+        self.families.iter().all(|family| header(family).is_some_and(is_required))
     }
 
     /// Where in the body the timestamp stands, where it stands there.

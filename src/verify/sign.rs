@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
 use super::{
+    composed,
     content::Content,
     mac::Keyed,
     public_key::SigningKey,
-    scheme::{Frame, HmacScheme, Kind, PublicKeyScheme, Scheme, TokenScheme},
+    scheme::{Frame, HeaderFamily, HmacScheme, Kind, PublicKeyScheme, Scheme, TokenScheme},
     secret::SigningSecret,
     timestamp::TimestampPlace,
 };
@@ -19,8 +20,8 @@ use crate::error::ConfigError;
 #[derive(Debug, Clone, Copy)]
 pub struct Signing<'a> {
     id: &'a str,
-    at: SystemTime,
-    url: Option<&'a str>,
+    pub(super) at: SystemTime,
+    pub(super) url: Option<&'a str>,
 }
 
 impl<'a> Signing<'a> {
@@ -112,12 +113,28 @@ pub enum SignError {
         /// Where it came from; never the key.
         source_name: String,
     },
+    /// The scheme signs fields of a JSON body, and this body is none, or has one field in two ways.
+    #[error("the body is not JSON that can be read in one way, and the scheme signs fields of it")]
+    NotJson,
+    /// The scheme signs each item of a list in the body, and there is none.
+    #[error("the body has no items at {pointer}, where the scheme signs each")]
+    NoItems {
+        /// The JSON pointer to the list.
+        pointer: String,
+    },
+    /// What is to be signed would be refused by whoever verifies it.
+    #[error("what is to be signed would be refused: {cause}")]
+    Content {
+        /// For what.
+        cause: Box<crate::Rejection>,
+    },
 }
 
 impl Scheme {
     /// Signs a request: sets the headers of the signature and, where the scheme has them, of the id and the timestamp.
-    /// Where a provider has several header families, the first is written. For a scheme with a public key, the secret is
-    /// the private one.
+    /// Where a provider has several header families, the first is written. Where these stand in the body, it is written
+    /// anew; where the URL says the body's digest, the digest is added to the request's. For a scheme with a public key, the
+    /// secret is the private one.
     ///
     /// # Errors
     ///
@@ -132,6 +149,8 @@ impl Scheme {
             Kind::Token(token) => sign_token(token, request.headers_mut(), secret),
             Kind::Hmac(scheme) => sign_hmac(scheme, request, secret, signing),
             Kind::PublicKey(scheme) => sign_public_key(scheme, request, secret, signing),
+            Kind::Composed(scheme) => composed::sign(scheme, request, secret, signing),
+            Kind::BodyToken(token) => composed::sign_token(token, request, secret),
         }
     }
 }
@@ -168,6 +187,7 @@ fn sign_public_key(
     secret: &SigningSecret,
     signing: &Signing<'_>,
 ) -> Result<(), SignError> {
+    scheme.check_parts()?;
     let key = SigningKey::new(scheme.algorithm, secret)?;
     sign_content(scheme.frame(), request, signing, |content| {
         let signature = key.sign(&scheme.algorithm.message(content));
@@ -183,21 +203,7 @@ fn sign_content(
     sign: impl FnOnce(&Content<'_>) -> Result<Vec<u8>, SignError>,
 ) -> Result<(), SignError> {
     let Some(family) = frame.families.first() else { return Ok(()) };
-    if let Some(header) = &family.id {
-        if signing.id.is_empty() {
-            return Err(SignError::NoId);
-        }
-        if let Some(divider) = frame.id_divider().filter(|divider| signing.id.contains(divider)) {
-            return Err(SignError::Id { divider: divider.to_owned() });
-        }
-        put(request.headers_mut(), header, signing.id)?;
-    }
-    let timestamp = timestamp(frame, request.body(), signing)?;
-    if let (Some(header), Some(TimestampPlace::Header)) =
-        (&family.timestamp, frame.timestamp.map(|timestamp| timestamp.place()))
-    {
-        put(request.headers_mut(), header, &timestamp)?;
-    }
+    let timestamp = put_head(frame, family, request, signing)?;
     let url = match signing.url {
         Some(url) => url.to_owned(),
         None => request.uri().to_string(),
@@ -218,6 +224,31 @@ fn sign_content(
     put(request.headers_mut(), &family.signature, &frame.form.write(&signature, &timestamp))
 }
 
+/// Sets the headers of the id and the timestamp, and returns the timestamp as it is written.
+pub(super) fn put_head(
+    frame: Frame<'_>,
+    family: &HeaderFamily,
+    request: &mut Request<Bytes>,
+    signing: &Signing<'_>,
+) -> Result<String, SignError> {
+    if let Some(header) = &family.id {
+        if signing.id.is_empty() {
+            return Err(SignError::NoId);
+        }
+        if let Some(divider) = frame.id_divider().filter(|divider| signing.id.contains(divider)) {
+            return Err(SignError::Id { divider: divider.to_owned() });
+        }
+        put(request.headers_mut(), header, signing.id)?;
+    }
+    let timestamp = timestamp(frame, request.body(), signing)?;
+    if let (Some(header), Some(TimestampPlace::Header)) =
+        (&family.timestamp, frame.timestamp.map(|timestamp| timestamp.place()))
+    {
+        put(request.headers_mut(), header, &timestamp)?;
+    }
+    Ok(timestamp)
+}
+
 /// The timestamp as it is written; empty where the scheme has none.
 fn timestamp(frame: Frame<'_>, body: &Bytes, signing: &Signing<'_>) -> Result<String, SignError> {
     let Some(timestamp) = frame.timestamp else { return Ok(String::new()) };
@@ -236,7 +267,7 @@ fn name(header: &str) -> Result<HeaderName, SignError> {
     Ok(super::scheme::header_name(header)?)
 }
 
-fn put(headers: &mut HeaderMap, header: &str, value: &str) -> Result<(), SignError> {
+pub(super) fn put(headers: &mut HeaderMap, header: &str, value: &str) -> Result<(), SignError> {
     let bad = |_| SignError::HeaderValue { header: header.to_owned() };
     headers.insert(name(header)?, HeaderValue::from_str(value).map_err(bad)?);
     Ok(())

@@ -1,6 +1,7 @@
 //! A scheme told in words, for tables and tools.
 
 use super::{
+    composed::{BodyToken, ComposedScheme, PathForm, SignaturePlace},
     encoding::Encoding,
     mac::Algorithm,
     public_key::PublicKeyAlgorithm,
@@ -48,6 +49,8 @@ impl Scheme {
                 scheme.frame().summary(scheme.algorithm.shown(), "public key".to_owned())
             }
             Kind::Token(scheme) => scheme.summary(),
+            Kind::Composed(scheme) => scheme.summary(),
+            Kind::BodyToken(scheme) => scheme.summary(),
         }
     }
 }
@@ -63,6 +66,45 @@ impl TokenScheme {
             timestamp: None,
             id: None,
         }
+    }
+}
+
+impl BodyToken {
+    fn summary(&self) -> Summary {
+        Summary {
+            headers: Vec::new(),
+            algorithm: "token".to_owned(),
+            written: format!("<secret> in the body, at `{}` of each item of `{}`", self.token, self.list),
+            content: None,
+            secret: "text".to_owned(),
+            timestamp: None,
+            id: None,
+        }
+    }
+}
+
+impl ComposedScheme {
+    fn summary(&self) -> Summary {
+        let algorithm = match (self.is_plain_hash, self.hmac.algorithm) {
+            (false, algorithm) => algorithm.name(),
+            (true, Algorithm::HmacSha1) => "SHA-1 of the secret and the content",
+            (true, Algorithm::HmacSha256) => "SHA-256 of the secret and the content",
+            (true, Algorithm::HmacSha512) => "SHA-512 of the secret and the content",
+        };
+        let mut summary = self.hmac.frame().summary(algorithm, self.hmac.key.shown());
+        match &self.place {
+            SignaturePlace::Header => {}
+            SignaturePlace::Body { signature, id, is_form } => {
+                let place = if *is_form { "in the form's field" } else { "in the body, at" };
+                summary.written = format!("{} {place} `{signature}`", summary.written);
+                summary.id = id.as_ref().map(|id| format!("{place} `{id}`"));
+            }
+            SignaturePlace::Items { list, signature } => {
+                summary.written =
+                    format!("{} in the body, at `{signature}` of each item of `{list}`", summary.written);
+            }
+        }
+        summary
     }
 }
 
@@ -168,6 +210,16 @@ impl Part {
             Self::Header(name) => format!("{{header {name}}}"),
             Self::Literal(text) => text.to_string(),
             Self::Body => "{body}".to_owned(),
+            Self::UrlInAnyForm => "{url in any of its forms}".to_owned(),
+            Self::Path(PathForm::AsSent) => "{path}".to_owned(),
+            Self::Path(PathForm::EscapedAgain) => "{path, escaped again}".to_owned(),
+            Self::Field(field) => format!("{{body {}}}", field.pointer),
+            Self::Form => "{sorted form}".to_owned(),
+            Self::BodyDigest(name) => format!("{{body's digest in the query's {name}}}"),
+            Self::FormOrBodyDigest(name) => {
+                format!("{{sorted form, or body's digest in the query's {name}}}")
+            }
+            Self::SignedHeaders(headers) => format!("{{headers listed in {}}}", headers.list),
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum TimestampPlace {
     Header,
     /// Among the fields of the signature header: [`SignatureForm::Fields`](super::SignatureForm::Fields).
     Field,
-    /// In the JSON body, at this pointer (RFC 6901).
+    /// In the JSON body, at this pointer (RFC 6901); in a form, the field of this name.
     Body(Cow<'static, str>),
 }
 

@@ -1,5 +1,6 @@
 //! The presets beside the providers' own SDKs, whose answers are in `tests/vectors`, and beside themselves.
 
+mod composed;
 mod habits;
 #[path = "../../examples/conformance/line.rs"]
 mod line;

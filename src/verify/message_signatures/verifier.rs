@@ -230,7 +230,7 @@ impl MessageSignatures {
             Some(identity) => {
                 let headers = &received.head.headers;
                 let fields = identity.fields(received.body);
-                let id = identity.id_where(body_is_signed, headers, &fields, None, derived)?;
+                let id = identity.id_where(Some(body_is_signed), headers, &fields, None, derived)?;
                 (id, identity.event_type(headers, &fields))
             }
         };

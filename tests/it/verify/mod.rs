@@ -6,6 +6,7 @@ mod body;
 mod identity;
 mod keys;
 mod message_signatures;
+mod pieces;
 mod public_key;
 mod rfc9421;
 mod support;
