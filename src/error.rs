@@ -1,6 +1,6 @@
 //! Faults of the caller, found while a layer or a stack is built.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 /// A setting that cannot work, told while a layer is built and before any delivery arrives.
 #[non_exhaustive]
@@ -112,6 +112,15 @@ pub enum ConfigError {
     NoSecret {
         /// The provider.
         provider: String,
+    },
+
+    /// The provider's rule is code, and no secret can stand in for it.
+    #[error("{provider} is verified by certificates or key sets and not by a secret: call .verifier({verifier})")]
+    NeedsVerifier {
+        /// The provider.
+        provider: String,
+        /// What to hand in, and the feature that it takes.
+        verifier: Cow<'static, str>,
     },
 
     /// Completed claims are forgotten while the sender may still retry.

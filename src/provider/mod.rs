@@ -28,6 +28,7 @@ mod presets;
 
 pub use facts::{AnswerMeaning, Composite, IdSource, Retried, Retries, TypeSource};
 pub use general::Provider;
+pub use presets::{AWS_SNS, MICROSOFT_GRAPH_RICH, PAYPAL, PLAID};
 pub use presets::{
     DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC, GITHUB, GITLAB, GITLAB_SIGNED, LINEAR, META, SHOPIFY, SLACK,
     STANDARD_WEBHOOKS, STRIPE, SVIX, TWITCH,

@@ -2,10 +2,12 @@
 
 mod dasha;
 mod form;
+mod remote;
 
 use std::time::Duration;
 
 pub use dasha::{DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC};
+pub use remote::{AWS_SNS, MICROSOFT_GRAPH_RICH, PAYPAL, PLAID};
 
 use super::{
     facts::{IdSource, Retried, Retries, TypeSource},

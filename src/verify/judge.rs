@@ -65,12 +65,14 @@ impl SchemeVerifier {
     /// # Errors
     ///
     /// [`ConfigError::MalformedSecret`] when a secret is not in the form that the scheme takes,
-    /// [`ConfigError::InvalidHeaderName`] when a header that the provider names is none.
+    /// [`ConfigError::InvalidHeaderName`] when a header that the provider names is none; [`ConfigError::NeedsVerifier`] when
+    /// the provider's scheme is code.
     pub fn new(provider: &Provider, keys: impl Into<KeySource>) -> Result<Self, ConfigError> {
         let scheme = Arc::new(provider.scheme().clone());
         let mut identity = Identity::new(provider)?;
         let (headers, timestamp_slot) = match &scheme.0 {
             Kind::Token(token) => (Headers::Token(header_name(&token.header)?), None),
+            Kind::Code(code) => return Err(code.missing(provider.name())),
             Kind::Hmac(hmac) => {
                 hmac.check()?;
                 let families = hmac.families.iter().map(|family| {

@@ -116,6 +116,7 @@ impl KeyRing {
                     let bytes = key.secret.key(&scheme.key)?;
                     Keyed::new(scheme.algorithm, &bytes).map(Box::new).map(Material::Mac)
                 }
+                Kind::Code(code) => return Err(code.missing("the provider")),
                 Kind::Token(_) => Some(Material::Token(Sha256::digest(key.secret.as_given()).into())),
             };
             let malformed = || ConfigError::MalformedSecret {

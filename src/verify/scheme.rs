@@ -33,6 +33,7 @@ pub struct Scheme(pub(crate) Kind);
 pub(crate) enum Kind {
     Hmac(HmacScheme),
     Token(TokenScheme),
+    Code(CodeScheme),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,13 @@ pub(crate) struct HmacScheme {
 pub(crate) struct TokenScheme {
     pub(crate) header: Cow<'static, str>,
     pub(crate) prefix: Cow<'static, str>,
+}
+
+/// A rule that no data describes, in a [`Verifier`](super::Verifier) that the caller hands in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CodeScheme {
+    /// What the caller has to write, as an error shows it.
+    pub(crate) verifier: Cow<'static, str>,
 }
 
 /// The headers of a scheme. Where a provider writes them under several names, the first family whose signature header
@@ -117,6 +125,19 @@ impl Scheme {
             header: Cow::Borrowed("authorization"),
             prefix: Cow::Borrowed("Bearer "),
         }))
+    }
+
+    /// A rule that no data describes: certificates, key sets, a signature that stands in the body. The provider's other
+    /// facts count as ever, and [`Webhook::verifier`](crate::Webhook::verifier) or
+    /// [`VerifyLayer::from_verifier`](super::VerifyLayer::from_verifier) takes the rule. `verifier` is what the caller has to
+    /// hand in, for the error that says so: `"acme::Verifier::new(..)"`.
+    pub fn in_code(verifier: impl Into<Cow<'static, str>>) -> Self {
+        Self(Kind::Code(CodeScheme { verifier: verifier.into() }))
+    }
+
+    /// Whether the rule is code, so that no secret can be given for it.
+    pub const fn is_code(&self) -> bool {
+        matches!(self.0, Kind::Code(_))
     }
 
     fn with(mut self, change: impl FnOnce(&mut HmacScheme)) -> Self {
@@ -197,6 +218,7 @@ impl Scheme {
         let (families, token) = match &self.0 {
             Kind::Hmac(scheme) => (&scheme.families[..], None),
             Kind::Token(scheme) => (&[][..], Some(&*scheme.header)),
+            Kind::Code(_) => (&[][..], None),
         };
         families.iter().map(|family| &*family.signature).chain(token)
     }
@@ -205,8 +227,15 @@ impl Scheme {
     pub const fn timestamp_rule(&self) -> Option<&Timestamp> {
         match &self.0 {
             Kind::Hmac(scheme) => scheme.timestamp.as_ref(),
-            Kind::Token(_) => None,
+            Kind::Token(_) | Kind::Code(_) => None,
         }
+    }
+}
+
+impl CodeScheme {
+    /// What is told where a key was given, or nothing.
+    pub(crate) fn missing(&self, provider: &str) -> ConfigError {
+        ConfigError::NeedsVerifier { provider: provider.to_owned(), verifier: self.verifier.clone() }
     }
 }
 

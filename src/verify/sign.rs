@@ -79,6 +79,9 @@ pub enum SignError {
     /// The scheme signs the full URL, and the request has a path alone.
     #[error("the scheme signs the full URL: give the request one, or call .to_url(..)")]
     NoUrl,
+    /// The scheme is code that verifies, and no secret signs for it: the provider alone has the private key.
+    #[error("the scheme is code that verifies: the provider alone has the key that signs")]
+    InCode,
 }
 
 impl Scheme {
@@ -97,6 +100,7 @@ impl Scheme {
         match &self.0 {
             Kind::Token(token) => sign_token(token, request.headers_mut(), secret),
             Kind::Hmac(scheme) => sign_hmac(scheme, request, secret, signing),
+            Kind::Code(_) => Err(SignError::InCode),
         }
     }
 }
