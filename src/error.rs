@@ -115,7 +115,9 @@ pub enum ConfigError {
     },
 
     /// The provider's rule is code, and no secret can stand in for it.
-    #[error("{provider} is verified by certificates or key sets and not by a secret: call .verifier({verifier})")]
+    #[error(
+        "{provider} is verified by certificates or key sets and not by a secret: call .verifier({verifier})"
+    )]
     NeedsVerifier {
         /// The provider.
         provider: String,
@@ -171,6 +173,28 @@ pub enum ConfigError {
     InvalidPublicUrl {
         /// What was given.
         url: String,
+    },
+
+    /// An SNS topic is not written as its ARN, or there is none.
+    #[error("{text:?} is not a topic: write its ARN, such as arn:aws:sns:eu-west-1:123456789012:orders")]
+    InvalidTopic {
+        /// What was given.
+        text: String,
+    },
+
+    /// The URL of a set of keys is not absolute, or not `https`.
+    #[error("{url:?} is not an absolute https URL")]
+    InvalidKeyUrl {
+        /// What was given.
+        url: String,
+    },
+
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls {
+        /// Why not.
+        #[source]
+        source: tower::BoxError,
     },
 
     /// Two settings exclude each other.

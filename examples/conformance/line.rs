@@ -22,10 +22,16 @@ pub struct Line {
     /// Newest first.
     #[serde(default)]
     secrets: Vec<String>,
+    /// A key or a certificate, as the provider would have served it.
+    #[serde(default)]
+    pub public_key: Option<String>,
+    /// PayPal's name of the webhook, which is signed and not sent.
+    #[serde(default)]
+    pub webhook_id: Option<String>,
     #[serde(default = "post")]
     method: String,
     pub url: String,
-    headers: serde_json::Map<String, serde_json::Value>,
+    pub headers: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     body_base64: Option<String>,
     #[serde(default)]
@@ -84,6 +90,12 @@ impl Line {
             ("linear", "linear-hex") => provider::LINEAR,
             ("meta", "meta-sha256") => provider::META,
             ("twitch", "twitch-id-ts-body") => provider::TWITCH,
+            #[cfg(feature = "remote-keys")]
+            ("aws-sns", "aws-sns") => provider::AWS_SNS,
+            #[cfg(feature = "remote-keys")]
+            ("paypal", "paypal-rsa-crc32") => provider::PAYPAL,
+            #[cfg(feature = "remote-keys")]
+            ("plaid", "plaid-jwt-es256") => provider::PLAID,
             _ => return None,
         })
     }

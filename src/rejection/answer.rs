@@ -54,9 +54,13 @@ impl Rejection {
             | Self::SignatureMismatch { .. }
             | Self::TokenMismatch { .. }
             | Self::UnknownKey
+            | Self::KeyUrlRefused { .. }
+            | Self::KeyRefused { .. }
+            | Self::SourceNotAllowed { .. }
             | Self::TimestampMalformed { .. }
             | Self::TimestampTooOld { .. } => final_answer(self.authentication_code(), S::UNAUTHORIZED),
             Self::TimestampTooNew { .. } => come_back("timestamp-too-new", 60),
+            Self::KeyNotYetValid { .. } => come_back("key-not-yet-valid", 60),
             Self::ClockImplausible { .. } => come_back("clock-implausible", 60),
             Self::DeliveryIdMalformed { .. } => final_answer("delivery-id-malformed", S::BAD_REQUEST),
             Self::VerifiedTwice { .. } => final_answer("verified-twice", S::INTERNAL_SERVER_ERROR),
@@ -98,6 +102,9 @@ impl Rejection {
             Self::SignatureMismatch { .. } => "signature-mismatch",
             Self::TokenMismatch { .. } => "token-mismatch",
             Self::UnknownKey => "unknown-key",
+            Self::KeyUrlRefused { .. } => "key-url-refused",
+            Self::KeyRefused { .. } => "key-refused",
+            Self::SourceNotAllowed { .. } => "source-not-allowed",
             Self::TimestampMalformed { .. } => "timestamp-malformed",
             _ => "timestamp-too-old",
         }

@@ -39,9 +39,7 @@ impl Webhook {
             (None, None, Some(first)) => {
                 Ok(Proof::Keys(secrets.fold(KeyRing::new(first), KeyRing::and).into()))
             }
-            (None, None, None) => {
-                Err(ConfigError::NoSecret { provider: self.provider.name().to_owned() })
-            }
+            (None, None, None) => Err(ConfigError::NoSecret { provider: self.provider.name().to_owned() }),
         }
     }
 }

@@ -171,8 +171,7 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
                         *until = now.after(keeping.again);
                     }
                     _ => {
-                        *answer =
-                            Some(Answer { outcome: Outcome::Failed, until: now.after(keeping.failed) });
+                        *answer = Some(Answer { outcome: Outcome::Failed, until: now.after(keeping.failed) });
                     }
                 }
             }

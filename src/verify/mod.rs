@@ -73,15 +73,21 @@ mod verifier;
 
 pub use budget::BodyBudget;
 pub(crate) use budget::Share;
+#[cfg(feature = "remote-keys")]
+pub(crate) use content::single;
 pub use encoding::Encoding;
 pub use judge::SchemeVerifier;
 #[doc(hidden)]
 pub use judge::judge_at_once;
+#[cfg(feature = "remote-keys")]
+pub(crate) use kept::{Keeping, Kept};
 pub use layer::VerifyLayer;
 pub use mac::Algorithm;
+#[cfg(feature = "remote-keys")]
+pub(crate) use pointer::shown_fields;
 pub use ring::{Key, KeyRing};
-pub use scheme::{HeaderFamily, Part, Scheme};
 pub(crate) use scheme::{CodeScheme, HmacScheme, Kind, TokenScheme};
+pub use scheme::{HeaderFamily, Part, Scheme};
 pub use secret::{KeyForm, SigningSecret};
 pub use service::Verify;
 pub use sign::{SignError, Signing};

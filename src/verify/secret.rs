@@ -124,7 +124,7 @@ impl SigningSecret {
     }
 
     /// The bytes as they were given, for comparison with a static header.
-    pub(super) fn as_given(&self) -> &[u8] {
+    pub(crate) fn as_given(&self) -> &[u8] {
         &self.0.material
     }
 
