@@ -17,6 +17,8 @@ mod providers;
 mod rate_limit;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "remote-keys")]
+mod remote;
 mod render;
 mod serve;
 #[cfg(feature = "sqlite")]
