@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use proptest::prelude::*;
+use serde_json::json;
+use sha2::{Digest, Sha256};
 use tower_webhook::{
     provider::{AWS_SNS, PLAID},
     remote::{AwsSns, Fetch, FetchFuture, Jwk, JwkFuture, JwkSource, Plaid, Trust},
@@ -10,8 +12,9 @@ use tower_webhook::{
 };
 
 use super::{
+    plaid::encode,
     sns::{message, request},
-    support::{SIGNER, STRANGER, clock, shared, status},
+    support::{NOW, SIGNER, STRANGER, clock, shared, status},
 };
 
 /// Serves these bytes whatever is asked for.
@@ -78,9 +81,9 @@ proptest! {
         ],
         signature in "[A-Za-z0-9_-]{86}",
     ) {
-        // {"alg":"ES256","kid":"k"} and {"iat":1790000000,"request_body_sha256":"e3b0..."}, of an empty body.
-        let header = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImsifQ";
-        prop_assert_ne!(plaid(served.into(), &format!("{header}.e30.{signature}")), 200);
+        let header = encode(&json!({ "alg": "ES256", "kid": "k" }));
+        let claims = encode(&json!({ "iat": NOW, "request_body_sha256": hex::encode(Sha256::digest("")) }));
+        prop_assert_ne!(plaid(served.into(), &format!("{header}.{claims}.{signature}")), 200);
     }
 
     #[test]
