@@ -23,9 +23,11 @@ pub struct Line {
     #[serde(default)]
     secrets: Vec<String>,
     /// A key or a certificate, as the provider would have served it.
+    #[cfg(feature = "remote-keys")]
     #[serde(default)]
     pub public_key: Option<String>,
     /// PayPal's name of the webhook, which is signed and not sent.
+    #[cfg(feature = "remote-keys")]
     #[serde(default)]
     pub webhook_id: Option<String>,
     #[serde(default = "post")]

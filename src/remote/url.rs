@@ -50,9 +50,16 @@ fn is_plain_path(path: &str) -> bool {
 pub(super) fn sns_region(host: &str) -> Option<&str> {
     let rest = host.strip_prefix("sns.")?;
     let region = rest.strip_suffix(".amazonaws.com").or_else(|| rest.strip_suffix(".amazonaws.com.cn"))?;
-    let fits =
-        region.len() >= 3 && region.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    fits.then_some(region)
+    is_region(region).then_some(region)
+}
+
+/// `us-east-1`, `us-gov-west-1`. More is not let through: `sns.s3-us-west-2.amazonaws.com` is what somebody keeps in a bucket
+/// named `sns`.
+fn is_region(region: &str) -> bool {
+    let Some((words, number)) = region.rsplit_once('-') else { return false };
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && (2..=3).contains(&words.split('-').count()) && words.split('-').all(is_word)
 }
 
 #[cfg(test)]
@@ -71,6 +78,7 @@ mod tests {
             "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem",
             "https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-1.pem",
             "https://sns.us-gov-west-1.amazonaws.com/a.pem",
+            "https://sns.ap-southeast-4.amazonaws.com/a.pem",
         ] {
             assert!(sns(good), "{good}");
         }
@@ -101,6 +109,12 @@ mod tests {
             "https://SNS.us-east-1.amazonaws.com/a.pem",
             "https://xsns.us-east-1.amazonaws.com/a.pem",
             "https://sns.a.b.amazonaws.com/a.pem",
+            "https://sns.s3.amazonaws.com/a.pem",
+            "https://sns.s3-us-west-2.amazonaws.com/a.pem",
+            "https://sns.s3-website-us-west-2.amazonaws.com/a.pem",
+            "https://sns.s3-accelerate.amazonaws.com/a.pem",
+            "https://sns.s3.us-west-2.amazonaws.com/a.pem",
+            "https://sns.us-west.amazonaws.com/a.pem",
             "https://sns.amazonaws.com/a.pem",
             "https://sns..amazonaws.com/a.pem",
             "https://sns.-us.amazonaws.com/a.pem",
