@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    error::Error,
     fmt,
     future::Future,
     hash::Hash,
@@ -161,7 +162,7 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
                 *answer = Some(Answer { outcome: Outcome::Nothing, until: now.after(keeping.nothing) });
             }
             Err(error) => {
-                tracing::warn!(%error, "the key source failed");
+                tracing::warn!(error = %WithCauses(&*error), "the key source failed");
                 slot.failures.fetch_add(1, Ordering::Relaxed);
                 match answer {
                     // The last keys it gave are used on, and it is asked again before long.
@@ -176,6 +177,21 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
                 }
             }
         }
+    }
+}
+
+/// An error and what caused it, in one line: `cannot be reached: connection refused`.
+struct WithCauses<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 

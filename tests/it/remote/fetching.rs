@@ -65,6 +65,37 @@ async fn a_burst_fetches_once() {
 }
 
 #[tokio::test]
+async fn a_few_are_fetched_at_once_and_the_others_wait() {
+    let (upstream, clock) = (Upstream::start(certificate()).await, clock());
+    let layer = layer(&upstream, &clock);
+    upstream.close();
+    let mut burst = JoinSet::new();
+    for at in 0..10 {
+        let layer = layer.clone();
+        burst.spawn(async move { status(&layer, signed(&format!("{at}.pem"))).await });
+    }
+    upstream.asked_times(defaults::FETCHES_AT_ONCE).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(upstream.count(), defaults::FETCHES_AT_ONCE);
+    upstream.open();
+    assert_eq!(burst.join_all().await, [200; 10]);
+    assert_eq!(upstream.count(), 10);
+}
+
+#[tokio::test]
+async fn the_log_tells_why_a_key_could_not_be_fetched() {
+    let log = crate::support::net::Log::gather();
+    let clock = clock();
+    let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let client = HttpsFetch::new().unwrap().through(refused);
+    let layer = sns::layer(sns::verifier(&clock).fetching_with(client), &clock);
+    assert_eq!(status(&layer, signed("a.pem")).await, 503);
+    assert!(log.text().to_lowercase().contains("connection refused"), "{}", log.text());
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_does_not_take_the_fetch_with_it() {
     let (upstream, clock) = (Upstream::start(certificate()).await, clock());
     let layer = layer(&upstream, &clock);

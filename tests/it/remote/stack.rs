@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use http::Request;
+use http_body_util::Full;
+use tower::ServiceExt;
 use tower_webhook::{
     ConfigError, Provider, SigningSecret, Webhook,
     inbox::Inbox,
@@ -9,6 +11,11 @@ use tower_webhook::{
     remote::AwsSns,
     store::{MemoryClaims, MemoryInbox},
     verify::{KeyRing, SignError, Signing, VerifyLayer},
+};
+
+use super::{
+    sns::{message, request, verifier},
+    support::{Reply, SIGNER, Upstream, clock, shared},
 };
 
 fn sns() -> AwsSns {
@@ -68,4 +75,21 @@ fn a_verifier_builds_a_stack_and_an_inbox() {
     // A verifier of one's own may stand in for any provider's scheme.
     let shared = std::sync::Arc::new(sns());
     assert!(Webhook::from(provider::STRIPE).verifier(shared).build().is_ok());
+}
+
+#[tokio::test]
+async fn an_inbox_behind_a_verifier_stores_what_it_has_let_pass() {
+    let clock = clock();
+    let upstream = Upstream::start(Reply::ok(SIGNER.certificate("sns.amazonaws.com", 2020..2040))).await;
+    let inbox = Inbox::new(MemoryInbox::default());
+    let verifier = verifier(&clock).fetching_with(upstream.client());
+    let stack = Webhook::from(AWS_SNS).verifier(verifier).clock(shared(&clock)).inbox(&inbox, "sns").unwrap();
+    let mut forged = message();
+    forged["Message"] = "forged".into();
+    for (message, expected) in [(message(), 200), (forged, 401), (message(), 200)] {
+        let answer = stack.clone().oneshot(request(&message).map(Full::new)).await.unwrap();
+        assert_eq!(answer.status(), expected);
+    }
+    let counts = inbox.counts().await.unwrap();
+    assert_eq!(counts.iter().map(|count| count.deliveries).sum::<u64>(), 1);
 }
