@@ -20,13 +20,12 @@ use tokio::net::TcpListener;
 use tower::{Layer, Service, service_fn};
 use tower_webhook::{
     Provider, Rejection, SigningSecret, Verified, Webhook,
-    delivery::{DeliveryId, Fresh, IdOrigin, Tenant},
+    delivery::{DeliveryId, IdOrigin, Tenant},
     provider::{IdSource, TypeSource},
-    render::RenderLayer,
     serve::Server,
     verify::{
         Algorithm, Part, PrepareFuture, Prepared, Received, Scheme, SignatureForm, Signing, Timestamp,
-        TimestampFormat, Verdict, Verifier, VerifyFuture, VerifyLayer,
+        TimestampFormat, Verdict, Verifier, VerifyFuture,
     },
 };
 
@@ -96,13 +95,11 @@ async fn main() -> Result<ExitCode, Failure> {
     let mut good = show("as data", signed, "x-acme-signature").await?;
 
     // The verifier stands in for the scheme; the rest of the provider's facts still count.
-    let provider = Provider::custom("digest-signed", Scheme::token(HEADER));
-    let verify = VerifyLayer::from_verifier(provider, DigestSigned);
-    let in_code = RenderLayer::problem_json().layer(verify.layer(service_fn(
-        |request: Request<Verified<Fresh>>| async move {
-            Ok::<_, Infallible>(Response::new(Full::from(format!("{:?}", request.body().delivery().id()))))
-        },
-    )));
+    let provider = Provider::custom("digest-signed", Scheme::in_code("DigestSigned"));
+    let stack = Webhook::from(provider).verifier(DigestSigned).build()?;
+    let in_code = stack.layer(service_fn(|request: Request<Verified>| async move {
+        Ok::<_, Infallible>(Response::new(Full::from(format!("{:?}", request.body().delivery().id()))))
+    }));
     let mut signed = Request::post(serve(in_code).await?).body(Bytes::from_static(BODY))?;
     let mac = hex::encode(mac_of_digest(BODY)?.finalize().into_bytes());
     signed.headers_mut().insert(HEADER, HeaderValue::from_str(&mac)?);

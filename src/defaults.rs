@@ -303,3 +303,45 @@ pub const WORKER_UNREADABLE_PAUSE: Duration = Duration::from_secs(30);
 /// How long a worker rests after deliveries that it cannot read: long enough that a worker with the right keys gets to
 /// them first, short enough that it finds those behind them which it can read.
 pub const WORKER_UNREADABLE_REST: Duration = Duration::from_millis(100);
+
+/// Bytes of a fetched certificate or set of keys: several times the largest known.
+pub const FETCHED_BYTES: usize = 64 * 1024;
+
+/// How long a fetch may take: below the patience of every known sender whose delivery waits for it.
+pub const FETCH_BUDGET: Duration = Duration::from_secs(5);
+
+/// How long a fetched key is used before it is asked for again: a key that was taken out of use is seen within it.
+pub const FETCHED_KEPT: Duration = Duration::from_secs(3600);
+
+/// For how long the last good key is used on while its provider cannot be reached, counted from when it was fetched: an
+/// outage over a night, and not a key's whole life.
+pub const FETCHED_STALE: Duration = Duration::from_secs(24 * 3600);
+
+/// While there is a last good key, its provider is asked again after this: each time one delivery may wait for it.
+pub const FETCH_AGAIN: Duration = Duration::from_secs(30);
+
+/// Where there is none, after this: short, since deliveries are refused for it.
+pub const FETCH_FAILED: Duration = Duration::from_secs(5);
+
+/// Fetched keys that are kept at once: providers have a few each.
+pub const FETCHED_KEYS: usize = 256;
+
+/// Names and addresses without a key that are remembered at once: strangers choose them.
+pub const NOT_FETCHED_KEYS: usize = 1_000;
+
+/// Fetches under way at once, for each verifier.
+pub const FETCHES_AT_ONCE: usize = 4;
+
+/// Keys never seen before that are asked for at once: strangers name them, and a provider has a few.
+pub const UNKNOWN_FETCHES: u32 = 20;
+
+/// And one more after each of these.
+pub const UNKNOWN_FETCH_EVERY: Duration = Duration::from_secs(3);
+
+/// Largest accepted age of an SNS message: its time is that of publication, and SNS sends again for an hour at most; five
+/// minutes for the attempts themselves.
+pub const SNS_TOLERANCE: Duration = Duration::from_secs(65 * 60);
+
+/// Largest accepted age of a PayPal transmission: PayPal sends again for three days, and it is not documented whether it
+/// then writes a new time.
+pub const PAYPAL_TOLERANCE: Duration = Duration::from_secs(3 * 24 * 3600 + 3600);

@@ -1,6 +1,6 @@
 //! Faults of the caller, found while a layer or a stack is built.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 /// A setting that cannot work, told while a layer is built and before any delivery arrives.
 #[non_exhaustive]
@@ -124,6 +124,17 @@ pub enum ConfigError {
         provider: String,
     },
 
+    /// The provider's rule is code, and no secret can stand in for it.
+    #[error(
+        "{provider} is verified by certificates or key sets and not by a secret: call .verifier({verifier})"
+    )]
+    NeedsVerifier {
+        /// The provider.
+        provider: String,
+        /// What to hand in, and the feature that it takes.
+        verifier: Cow<'static, str>,
+    },
+
     /// Completed claims are forgotten while the sender may still retry.
     #[error(
         "claims are kept for {keep:?}, but {provider} retries for {retries_for:?}: a late retry would run twice; keep \
@@ -172,6 +183,28 @@ pub enum ConfigError {
     InvalidPublicUrl {
         /// What was given.
         url: String,
+    },
+
+    /// An SNS topic is not written as its ARN, or there is none.
+    #[error("{text:?} is not a topic: write its ARN, such as arn:aws:sns:eu-west-1:123456789012:orders")]
+    InvalidTopic {
+        /// What was given.
+        text: String,
+    },
+
+    /// The URL of a set of keys is not absolute, or not `https`.
+    #[error("{url:?} is not an absolute https URL")]
+    InvalidKeyUrl {
+        /// What was given.
+        url: String,
+    },
+
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls {
+        /// Why not.
+        #[source]
+        source: tower::BoxError,
     },
 
     /// Two settings exclude each other.

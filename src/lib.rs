@@ -42,6 +42,7 @@
 //! | store first, answer, and process afterwards, here or elsewhere | [`Webhook::inbox`], [`inbox`] and [`store`] |
 //! | write refusals in a form of one's own | [`render`] and [`rejection`] |
 //! | serve without standing open for ever | [`serve`] |
+//! | verify by fetched certificates and key sets: AWS SNS, PayPal, Plaid, Microsoft Graph | `remote` (feature `remote-keys`) |
 //! | write a store or a verifier | [`store::ClaimStore`], [`store::InboxStore`], [`conformance`], [`verify::Verifier`] |
 //!
 //! # The body is the proof
@@ -99,6 +100,8 @@ pub mod inbox;
 pub mod provider;
 pub mod rate_limit;
 pub mod rejection;
+#[cfg(feature = "remote-keys")]
+pub mod remote;
 pub mod render;
 pub mod route;
 pub mod serve;

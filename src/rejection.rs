@@ -253,6 +253,30 @@ pub enum Rejection {
         /// Its length in bytes.
         length: usize,
     },
+    /// The address of a key that the sender names is not one of the provider's; nobody was asked.
+    #[error("the address of the key is refused: {fault}")]
+    KeyUrlRefused {
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// The provider's certificate or key is not one to trust.
+    #[error("the key is not to be trusted: {fault}")]
+    KeyRefused {
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// The provider's certificate lies in our future: it is our clock that is wrong.
+    #[error("the certificate is valid in {lead:?}: is this clock right?")]
+    KeyNotYetValid {
+        /// How far ahead.
+        lead: Duration,
+    },
+    /// Well signed or not, it is for somebody else: the provider signs for all its customers with the same keys.
+    #[error("the {what} is not among those that were named")]
+    SourceNotAllowed {
+        /// A topic, a tenant, an app.
+        what: &'static str,
+    },
     /// The key source could not answer.
     #[error("the key source could not answer")]
     KeySourceUnavailable,

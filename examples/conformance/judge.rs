@@ -31,7 +31,7 @@ impl Judgement {
 /// The layer for a line. The public URL is the line's own, without its path and query.
 pub fn layer(line: &Line, preset: Provider) -> Result<VerifyLayer, ConfigError> {
     let clock = Arc::new(ManualClock::at(line.now()));
-    let layer = VerifyLayer::new(preset, line.keys()?)?.clock(clock);
+    let layer = verifying(line, preset)?.clock(clock);
     match line.url.split_once("://") {
         Some((scheme, rest)) => {
             let authority = rest.split(['/', '?']).next().unwrap_or_default();
@@ -39,6 +39,19 @@ pub fn layer(line: &Line, preset: Provider) -> Result<VerifyLayer, ConfigError> 
         }
         None => Ok(layer),
     }
+}
+
+#[cfg(feature = "remote-keys")]
+fn verifying(line: &Line, preset: Provider) -> Result<VerifyLayer, ConfigError> {
+    match crate::remote::verifier(line)? {
+        Some(verifier) => Ok(VerifyLayer::from_verifier(preset, verifier)),
+        None => VerifyLayer::new(preset, line.keys()?),
+    }
+}
+
+#[cfg(not(feature = "remote-keys"))]
+fn verifying(line: &Line, preset: Provider) -> Result<VerifyLayer, ConfigError> {
+    VerifyLayer::new(preset, line.keys()?)
 }
 
 /// Sends a line's request through its layer. A secret that is refused when the layer is built, and a request that HTTP

@@ -22,13 +22,17 @@ pub struct Line {
     /// Newest first.
     #[serde(default)]
     secrets: Vec<String>,
-    /// The provider's public key, in the form that it hands out.
+    /// The provider's public key, in the form that it hands out; for providers whose keys are fetched, what they serve.
     #[serde(default)]
-    public_key: Option<String>,
+    pub public_key: Option<String>,
+    /// PayPal's name of the webhook, which is signed and not sent.
+    #[cfg(feature = "remote-keys")]
+    #[serde(default)]
+    pub webhook_id: Option<String>,
     #[serde(default = "post")]
     method: String,
     pub url: String,
-    headers: serde_json::Map<String, serde_json::Value>,
+    pub headers: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     body_base64: Option<String>,
     #[serde(default)]
@@ -116,6 +120,12 @@ impl Line {
             ("contentful", "contentful-canonical") => provider::CONTENTFUL,
             ("hubspot", "hubspot-v1") => provider::HUBSPOT_V1_DANGEROUSLY_PLAIN_HASH,
             ("hubspot", "hubspot-v2") => provider::HUBSPOT_V2_DANGEROUSLY_PLAIN_HASH,
+            #[cfg(feature = "remote-keys")]
+            ("aws-sns", "aws-sns") => provider::AWS_SNS,
+            #[cfg(feature = "remote-keys")]
+            ("paypal", "paypal-rsa-crc32") => provider::PAYPAL,
+            #[cfg(feature = "remote-keys")]
+            ("plaid", "plaid-jwt-es256") => provider::PLAID,
             _ => return None,
         })
     }

@@ -10,6 +10,8 @@
 
 mod judge;
 mod line;
+#[cfg(feature = "remote-keys")]
+mod remote;
 
 use std::{collections::BTreeMap, error::Error, process::ExitCode};
 

@@ -11,6 +11,7 @@ mod messaging;
 mod payload;
 mod platforms;
 mod public_key;
+mod remote;
 mod twilio;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use messaging::{INTERCOM, LINE, TELEGRAM, X_TWITTER, ZOOM};
 pub use payload::{ADYEN, ADYEN_PLATFORMS, MAILGUN, MAILGUN_ROUTES, MICROSOFT_GRAPH};
 pub use platforms::{BITBUCKET, MUX, OPENAI, PAGERDUTY, SANITY, SENTRY, VERCEL};
 pub use public_key::{DISCORD, SENDGRID, STANDARD_WEBHOOKS_V1A, SVIX_V1A};
+pub use remote::{AWS_SNS, MICROSOFT_GRAPH_RICH, PAYPAL, PLAID};
 pub use twilio::{TWILIO, TWILIO_SHARED_KEY};
 
 use super::{

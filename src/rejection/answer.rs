@@ -67,10 +67,14 @@ impl Rejection {
             | Self::BodyDigestMismatch { .. }
             | Self::TooManyParts { .. }
             | Self::UnknownKey
+            | Self::KeyUrlRefused { .. }
+            | Self::KeyRefused { .. }
+            | Self::SourceNotAllowed { .. }
             | Self::TimestampMalformed { .. }
             | Self::TimestampTooOld { .. } => final_answer(self.authentication_code(), S::UNAUTHORIZED),
             Self::PublicUrlUnknown { .. } => come_back("public-url-unknown", 30),
             Self::TimestampTooNew { .. } => come_back("timestamp-too-new", 60),
+            Self::KeyNotYetValid { .. } => come_back("key-not-yet-valid", 60),
             Self::ClockImplausible { .. } => come_back("clock-implausible", 60),
             Self::DeliveryIdMalformed { .. } => final_answer("delivery-id-malformed", S::BAD_REQUEST),
             Self::VerifiedTwice { .. } => final_answer("verified-twice", S::INTERNAL_SERVER_ERROR),
@@ -124,6 +128,9 @@ impl Rejection {
             Self::BodyDigestMismatch { .. } => "body-digest-mismatch",
             Self::TooManyParts { .. } => "too-many-parts",
             Self::UnknownKey => "unknown-key",
+            Self::KeyUrlRefused { .. } => "key-url-refused",
+            Self::KeyRefused { .. } => "key-refused",
+            Self::SourceNotAllowed { .. } => "source-not-allowed",
             Self::TimestampMalformed { .. } => "timestamp-malformed",
             _ => "timestamp-too-old",
         }

@@ -7,6 +7,7 @@ use super::{
     ending::EndingSettings,
     gates::{AfterVerification, BeforeVerification},
     layer::{Parts, WebhookLayer},
+    proof::Proof,
 };
 use crate::{
     ack::AckLayer,
@@ -21,7 +22,7 @@ use crate::{
     rate_limit::{PerClientIp, PerTenant, Quota, RateLimitLayer},
     render::RenderLayer,
     store::ClaimStore,
-    verify::{BodyBudget, KeyRing, KeySource, SigningSecret, TenantSource, VerifyLayer},
+    verify::{BodyBudget, KeySource, SigningSecret, TenantSource, Verifier, VerifyLayer},
 };
 
 /// Builds the stack for one endpoint of one provider. See [the module](super) for the order and an example.
@@ -30,9 +31,10 @@ use crate::{
 pub struct Webhook {
     pub(super) provider: Provider,
     pub(super) endpoint: Option<Cow<'static, str>>,
-    secrets: Vec<SigningSecret>,
-    keys: Option<KeySource>,
-    required: Vec<(String, SigningSecret)>,
+    pub(super) secrets: Vec<SigningSecret>,
+    pub(super) keys: Option<KeySource>,
+    pub(super) verifier: Option<Arc<dyn Verifier>>,
+    pub(super) required: Vec<(String, SigningSecret)>,
     tenant: Option<TenantSource>,
     client_ip: ClientIpLayer,
     allowlist: Option<AllowlistLayer>,
@@ -60,6 +62,7 @@ impl From<Provider> for Webhook {
             endpoint: None,
             secrets: Vec::new(),
             keys: None,
+            verifier: None,
             required: Vec::new(),
             tenant: None,
             client_ip: ClientIpLayer::peer(),
@@ -105,6 +108,45 @@ impl Webhook {
     /// A ring of signing secrets with ids and times, or a source that is asked for each tenant's.
     pub fn keys(mut self, keys: impl Into<KeySource>) -> Self {
         self.keys = Some(keys.into());
+        self
+    }
+
+    /// A rule in code instead of secrets or keys: for providers with certificates or key sets, whose presets say which, and
+    /// for rules of one's own. It stands where the signature's check stands, and the provider's other facts count as ever.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::request::Parts;
+    /// use tower_webhook::{
+    ///     Provider, Rejection, Tenant, Webhook,
+    ///     verify::{PrepareFuture, Prepared, Received, Scheme, Verdict, Verifier, VerifyFuture},
+    /// };
+    ///
+    /// /// Takes what carries a ticket, whoever sends it.
+    /// #[derive(Debug)]
+    /// struct Ticket;
+    ///
+    /// impl Verifier for Ticket {
+    ///     fn prepare<'a>(&'a self, head: &'a Parts, _: Option<&'a Tenant>) -> PrepareFuture<'a> {
+    ///         let known = head.headers.contains_key("x-ticket");
+    ///         PrepareFuture::ready(if known { Ok(Prepared::default()) } else { Err(Rejection::UnknownKey) })
+    ///     }
+    ///
+    ///     fn verify<'a>(&'a self, _: Received<'a>, _: Prepared<'a>) -> VerifyFuture<'a> {
+    ///         VerifyFuture::ready(Ok(Verdict::default()))
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), tower_webhook::ConfigError> {
+    /// let acme = || Provider::custom("acme", Scheme::in_code("Ticket"));
+    /// let webhook = Webhook::from(acme()).verifier(Ticket).build()?;
+    /// assert!(Webhook::from(acme()).build().is_err());
+    /// # let _ = webhook;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn verifier(mut self, verifier: impl Verifier) -> Self {
+        self.verifier = Some(Arc::new(verifier));
         self
     }
 
@@ -275,7 +317,7 @@ impl Webhook {
         if let Some(fault) = self.fault.take() {
             return Err(fault);
         }
-        let keys = self.take_keys()?;
+        let proof = self.take_proof()?;
         let inline_limit = self.inline_limit.unwrap_or(self.provider.waits() * 9 / 10);
         checks::check(&Plan {
             provider: &self.provider,
@@ -286,7 +328,7 @@ impl Webhook {
             may_lose: self.may_lose,
         })?;
         let clock = self.clock.clone();
-        let verify = self.verify(keys)?;
+        let verify = self.verify(proof)?;
         let timed = |clock: &Option<SharedClock>| clock.clone();
         let per_ip = on_clock(self.quota_per_ip, timed(&clock), RateLimitLayer::clock);
         let per_tenant = on_clock(self.quota_per_tenant, timed(&clock), RateLimitLayer::clock);
@@ -319,23 +361,15 @@ impl Webhook {
         Ok(WebhookLayer { parts: Arc::new(parts) })
     }
 
-    fn take_keys(&mut self) -> Result<KeySource, ConfigError> {
-        let mut secrets = std::mem::take(&mut self.secrets).into_iter();
-        match (self.keys.take(), secrets.next()) {
-            (Some(_), Some(_)) => Err(ConfigError::Conflict {
-                first: ".secret(..)",
-                second: ".keys(..)",
-                reason: "put all secrets into the ring",
-            }),
-            (Some(keys), None) => Ok(keys),
-            (None, Some(first)) => Ok(secrets.fold(KeyRing::new(first), KeyRing::and).into()),
-            (None, None) => Err(ConfigError::NoSecret { provider: self.provider.name().to_owned() }),
-        }
-    }
-
-    fn verify(&mut self, keys: KeySource) -> Result<VerifyLayer, ConfigError> {
-        let per_tenant = keys.is_per_tenant();
-        let mut verify = VerifyLayer::new(self.provider.clone(), keys)?;
+    fn verify(&mut self, proof: Proof) -> Result<VerifyLayer, ConfigError> {
+        let provider = self.provider.clone();
+        let (mut verify, per_tenant, by_scheme) = match proof {
+            Proof::Keys(keys) => {
+                let per_tenant = keys.is_per_tenant();
+                (VerifyLayer::new(provider, keys)?, per_tenant, true)
+            }
+            Proof::Verifier(verifier) => (VerifyLayer::from_shared(provider, verifier), false, false),
+        };
         for (name, value) in &self.required {
             verify = verify.require_header(name, value)?;
         }
@@ -352,7 +386,7 @@ impl Webhook {
         if let Some(tenant) = self.tenant.take() {
             verify = verify.tenant(tenant)?;
         }
-        if self.public_url.is_none() && self.provider.scheme().signs_url() {
+        if by_scheme && self.public_url.is_none() && self.provider.scheme().signs_url() {
             return Err(ConfigError::NoPublicUrl { provider: self.provider.name().to_owned() });
         }
         if let Some(url) = self.public_url.take() {

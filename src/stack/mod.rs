@@ -48,6 +48,7 @@ mod ending;
 mod gates;
 mod inbox;
 mod layer;
+mod proof;
 
 pub use builder::Webhook;
 pub use inbox::{InboxBody, WebhookInbox};

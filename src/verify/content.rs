@@ -99,7 +99,7 @@ impl<'a> Content<'a> {
 }
 
 /// The one value of a header.
-pub(super) fn single(
+pub(crate) fn single(
     headers: &HeaderMap,
     name: impl http::header::AsHeaderName + std::fmt::Display + Copy,
 ) -> Result<&[u8], Rejection> {

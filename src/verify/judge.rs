@@ -101,12 +101,13 @@ impl SchemeVerifier {
     /// [`ConfigError::MalformedSecret`] when a secret is not in the form that the scheme takes,
     /// [`ConfigError::PrivateKeyGiven`] when it is a private key where the public one is needed,
     /// [`ConfigError::FeatureMissing`] when the scheme's algorithm is not built in, [`ConfigError::InvalidHeaderName`] when
-    /// a header that the provider names is none.
+    /// a header that the provider names is none; [`ConfigError::NeedsVerifier`] when the provider's scheme is code.
     pub fn new(provider: &Provider, keys: impl Into<KeySource>) -> Result<Self, ConfigError> {
         let scheme = Arc::new(provider.scheme().clone());
         let mut identity = Identity::new(provider)?;
         let (headers, frame) = match &scheme.0 {
             Kind::Token(token) => (Headers::Token(header_name(&token.header)?), None),
+            Kind::Code(code) => return Err(code.missing(provider.name())),
             Kind::Hmac(hmac) => (Headers::families(hmac.frame())?, Some(hmac.frame())),
             Kind::PublicKey(public) => {
                 // Keys of tenants are read when their first delivery comes, which is late for this.

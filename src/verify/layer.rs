@@ -70,7 +70,8 @@ impl VerifyLayer {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::MalformedSecret`] when a secret is not in the form that the provider hands out.
+    /// [`ConfigError::MalformedSecret`] when a secret is not in the form that the provider hands out;
+    /// [`ConfigError::NeedsVerifier`] when the provider's rule is code.
     pub fn new(provider: Provider, keys: impl Into<KeySource>) -> Result<Self, ConfigError> {
         let keys = keys.into();
         let shared_keys = !keys.is_per_tenant();
@@ -82,7 +83,11 @@ impl VerifyLayer {
 
     /// Verifies in code of one's own what no scheme describes: certificates, key sets.
     pub fn from_verifier(provider: Provider, verifier: impl Verifier) -> Self {
-        Self::with(provider, Arc::new(verifier), false)
+        Self::from_shared(provider, Arc::new(verifier))
+    }
+
+    pub(crate) fn from_shared(provider: Provider, verifier: Arc<dyn Verifier>) -> Self {
+        Self::with(provider, verifier, false)
     }
 
     /// Verifies nothing, for routes that authenticate otherwise: mutual TLS, a private network. Bodies are held to the

@@ -56,6 +56,7 @@ mod content;
 mod encoding;
 mod identity;
 mod judge;
+mod kept;
 mod layer;
 mod mac;
 pub mod message_signatures;
@@ -79,17 +80,23 @@ pub use budget::BodyBudget;
 pub(crate) use budget::Share;
 pub(crate) use composed::{BodyToken, ComposedScheme, Demand, SignaturePlace};
 pub use composed::{Field, PathForm, SignedHeaders};
+#[cfg(feature = "remote-keys")]
+pub(crate) use content::single;
 pub use encoding::Encoding;
 pub use judge::SchemeVerifier;
 #[doc(hidden)]
 pub use judge::judge_at_once;
+#[cfg(feature = "remote-keys")]
+pub(crate) use kept::{Keeping, Kept};
 pub use layer::VerifyLayer;
 pub use mac::Algorithm;
+#[cfg(feature = "remote-keys")]
+pub(crate) use pointer::shown_fields;
 pub(crate) use pointer::{Found, Pointers};
 pub use public_key::PublicKeyAlgorithm;
 pub use ring::{Key, KeyRing};
+pub(crate) use scheme::{CodeScheme, HmacScheme, Kind, PublicKeyScheme, TokenScheme};
 pub use scheme::{HeaderFamily, Part, Scheme};
-pub(crate) use scheme::{HmacScheme, Kind, PublicKeyScheme, TokenScheme};
 pub use secret::{KeyForm, SigningSecret};
 pub use service::Verify;
 pub use sign::{SignError, Signing};

@@ -81,6 +81,20 @@ pub(super) fn segments(pointer: &str) -> impl Iterator<Item = String> {
 
 const AMBIGUOUS: &str = "readers could take this for different things";
 
+/// The texts at these pointers that can be shown in a log: printable, and not longer than an event type may be.
+#[cfg(feature = "remote-keys")]
+pub(crate) fn shown_fields(body: &[u8], pointers: &[&str]) -> Vec<Option<Box<str>>> {
+    let mut wanted = Pointers::default();
+    for pointer in pointers {
+        wanted.add(pointer);
+    }
+    let fits = |text: &String| {
+        (1..=crate::defaults::ID_LENGTH).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+    };
+    wanted.find(body).into_iter().map(|text| text.filter(fits).map(Into::into)).collect()
+}
+
 /// Below this a 64-bit float holds every whole number.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 

@@ -137,6 +137,7 @@ impl KeyRing {
                     let bytes = key.secret.key(&scheme.hmac.key)?;
                     scheme.keyed(&bytes).map(Box::new).map(Material::Mac)
                 }
+                Kind::Code(code) => return Err(code.missing("the provider")),
                 Kind::Token(_) | Kind::BodyToken(_) => {
                     Some(Material::Token(Sha256::digest(key.secret.as_given()).into()))
                 }

@@ -39,6 +39,7 @@ pub(crate) enum Kind {
     /// With parts that are put together, or a signature in the body.
     Composed(ComposedScheme),
     BodyToken(BodyToken),
+    Code(CodeScheme),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,13 @@ struct FrameMut<'a> {
 pub(crate) struct TokenScheme {
     pub(crate) header: Cow<'static, str>,
     pub(crate) prefix: Cow<'static, str>,
+}
+
+/// A rule that no data describes, in a [`Verifier`](super::Verifier) that the caller hands in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CodeScheme {
+    /// What the caller has to write, as an error shows it.
+    pub(crate) verifier: Cow<'static, str>,
 }
 
 /// The headers of a scheme. Where a provider writes them under several names, the first family whose signature header
@@ -176,6 +184,19 @@ impl Scheme {
         }))
     }
 
+    /// A rule that no data describes: certificates, key sets, a signature that stands in the body. The provider's other
+    /// facts count as ever, and [`Webhook::verifier`](crate::Webhook::verifier) or
+    /// [`VerifyLayer::from_verifier`](super::VerifyLayer::from_verifier) takes the rule. `verifier` is what the caller has to
+    /// hand in, for the error that says so: `"acme::Verifier::new(..)"`.
+    pub fn in_code(verifier: impl Into<Cow<'static, str>>) -> Self {
+        Self(Kind::Code(CodeScheme { verifier: verifier.into() }))
+    }
+
+    /// Whether the rule is code, so that no secret can be given for it.
+    pub const fn is_code(&self) -> bool {
+        matches!(self.0, Kind::Code(_))
+    }
+
     fn with(mut self, change: impl FnOnce(FrameMut<'_>)) -> Self {
         match &mut self.0 {
             Kind::Hmac(HmacScheme { families, form, encoding, content, timestamp, .. })
@@ -186,7 +207,7 @@ impl Scheme {
             | Kind::PublicKey(PublicKeyScheme { families, form, encoding, content, timestamp, .. }) => {
                 change(FrameMut { families, form, encoding, content, timestamp });
             }
-            Kind::Token(_) | Kind::BodyToken(_) => {}
+            Kind::Token(_) | Kind::BodyToken(_) | Kind::Code(_) => {}
         }
         self
     }
@@ -299,7 +320,7 @@ impl Scheme {
             Kind::Hmac(scheme) => Some(scheme.frame()),
             Kind::Composed(scheme) => Some(scheme.hmac.frame()),
             Kind::PublicKey(scheme) => Some(scheme.frame()),
-            Kind::Token(_) | Kind::BodyToken(_) => None,
+            Kind::Token(_) | Kind::BodyToken(_) | Kind::Code(_) => None,
         }
     }
 
@@ -310,7 +331,7 @@ impl Scheme {
             Kind::PublicKey(scheme) => (&scheme.families[..], None),
             Kind::Composed(scheme) => (scheme.families(), None),
             Kind::Token(scheme) => (&[][..], Some(&*scheme.header)),
-            Kind::BodyToken(_) => (&[][..], None),
+            Kind::BodyToken(_) | Kind::Code(_) => (&[][..], None),
         };
         families.iter().map(|family| &*family.signature).chain(token)
     }
@@ -321,8 +342,15 @@ impl Scheme {
             Kind::Hmac(scheme) => scheme.timestamp.as_ref(),
             Kind::PublicKey(scheme) => scheme.timestamp.as_ref(),
             Kind::Composed(scheme) => scheme.hmac.timestamp.as_ref(),
-            Kind::Token(_) | Kind::BodyToken(_) => None,
+            Kind::Token(_) | Kind::BodyToken(_) | Kind::Code(_) => None,
         }
+    }
+}
+
+impl CodeScheme {
+    /// What is told where a key was given, or nothing.
+    pub(crate) fn missing(&self, provider: &str) -> ConfigError {
+        ConfigError::NeedsVerifier { provider: provider.to_owned(), verifier: self.verifier.clone() }
     }
 }
 

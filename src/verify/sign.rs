@@ -128,6 +128,9 @@ pub enum SignError {
         /// For what.
         cause: Box<crate::Rejection>,
     },
+    /// The scheme is code that verifies, and no secret signs for it: the provider alone has the private key.
+    #[error("the scheme is code that verifies: the provider alone has the key that signs")]
+    InCode,
 }
 
 impl Scheme {
@@ -151,6 +154,7 @@ impl Scheme {
             Kind::PublicKey(scheme) => sign_public_key(scheme, request, secret, signing),
             Kind::Composed(scheme) => composed::sign(scheme, request, secret, signing),
             Kind::BodyToken(token) => composed::sign_token(token, request, secret),
+            Kind::Code(_) => Err(SignError::InCode),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::{
     encoding::Encoding,
     mac::Algorithm,
     public_key::PublicKeyAlgorithm,
-    scheme::{Frame, Kind, Part, Scheme, TokenScheme},
+    scheme::{CodeScheme, Frame, Kind, Part, Scheme, TokenScheme},
     secret::KeyForm,
     signature::SignatureForm,
     timestamp::{TimestampFormat, TimestampPlace},
@@ -51,6 +51,7 @@ impl Scheme {
             Kind::Token(scheme) => scheme.summary(),
             Kind::Composed(scheme) => scheme.summary(),
             Kind::BodyToken(scheme) => scheme.summary(),
+            Kind::Code(scheme) => scheme.summary(),
         }
     }
 }
@@ -63,6 +64,20 @@ impl TokenScheme {
             written: format!("{}<secret>", self.prefix),
             content: None,
             secret: "text".to_owned(),
+            timestamp: None,
+            id: None,
+        }
+    }
+}
+
+impl CodeScheme {
+    fn summary(&self) -> Summary {
+        Summary {
+            headers: Vec::new(),
+            algorithm: "in code".to_owned(),
+            written: format!("see `{}`", self.verifier),
+            content: None,
+            secret: "none: keys are fetched".to_owned(),
             timestamp: None,
             id: None,
         }

@@ -87,19 +87,35 @@ impl Timestamp {
     }
 
     /// Whether a request signed at `signed_at` is near enough to `now`.
-    pub(super) fn check(&self, signed_at: SystemTime, now: SystemTime) -> Result<(), Rejection> {
-        match now.duration_since(signed_at) {
-            Ok(age) => match self.past {
-                Some(tolerance) if age > tolerance => Err(Rejection::TimestampTooOld { age, tolerance }),
-                _ => Ok(()),
-            },
-            Err(ahead) => match self.future {
-                Some(tolerance) if ahead.duration() > tolerance => {
-                    Err(Rejection::TimestampTooNew { lead: ahead.duration(), tolerance })
-                }
-                _ => Ok(()),
-            },
+    pub(crate) fn check(&self, signed_at: SystemTime, now: SystemTime) -> Result<(), Rejection> {
+        self.check_past(signed_at, now)?;
+        self.check_future(signed_at, now)
+    }
+
+    /// The first half of it: whether it is too old.
+    pub(crate) fn check_past(&self, signed_at: SystemTime, now: SystemTime) -> Result<(), Rejection> {
+        let age = now.duration_since(signed_at).unwrap_or_default();
+        match self.past {
+            Some(tolerance) if age > tolerance => Err(Rejection::TimestampTooOld { age, tolerance }),
+            _ => Ok(()),
         }
+    }
+
+    /// The other half: whether it lies too far ahead.
+    pub(crate) fn check_future(&self, signed_at: SystemTime, now: SystemTime) -> Result<(), Rejection> {
+        let lead = signed_at.duration_since(now).unwrap_or_default();
+        match self.future {
+            Some(tolerance) if lead > tolerance => Err(Rejection::TimestampTooNew { lead, tolerance }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The time that `text` stands for, where it is near enough to `now`.
+    #[cfg(feature = "remote-keys")]
+    pub(crate) fn judge(&self, text: &str, now: SystemTime) -> Result<SystemTime, Rejection> {
+        let signed_at = self.format.read(text)?;
+        self.check(signed_at, now)?;
+        Ok(signed_at)
     }
 }
 

@@ -119,6 +119,17 @@ pub trait Verifier: fmt::Debug + Send + Sync + 'static {
     fn verify<'a>(&'a self, received: Received<'a>, prepared: Prepared<'a>) -> VerifyFuture<'a>;
 }
 
+/// One verifier for several layers, which then share what it keeps.
+impl<V: Verifier + ?Sized> Verifier for Arc<V> {
+    fn prepare<'a>(&'a self, head: &'a Parts, tenant: Option<&'a Tenant>) -> PrepareFuture<'a> {
+        (**self).prepare(head, tenant)
+    }
+
+    fn verify<'a>(&'a self, received: Received<'a>, prepared: Prepared<'a>) -> VerifyFuture<'a> {
+        (**self).verify(received, prepared)
+    }
+}
+
 /// What [`Verifier::prepare`] returns.
 pub type PrepareFuture<'a> = JudgeFuture<'a, Prepared<'a>>;
 

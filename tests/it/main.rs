@@ -21,6 +21,8 @@ mod providers;
 mod rate_limit;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "remote-keys")]
+mod remote;
 mod render;
 mod route;
 mod serve;

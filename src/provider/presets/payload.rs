@@ -6,6 +6,7 @@ use super::form::{
     BODY, DAY, Facts, HOUR, MINUTE, SIGNED_ID, TYPE_FIELD, USUAL, family, preset, retries, text, times,
 };
 use crate::{
+    handshake,
     provider::{Provider, TypeSource},
     verify::{
         Algorithm, BodyToken, ComposedScheme, Encoding, Field, HeaderFamily, HmacScheme, KeyForm, Kind, Part,
@@ -178,6 +179,7 @@ const GRAPH_FACTS: Facts = Facts {
         TypeSource::Pointer(text("/value/0/lifecycleEvent")),
     ],
     retries: retries(times(4, HOUR)),
+    handshakes: &[handshake::MICROSOFT_GRAPH],
     docs: "https://learn.microsoft.com/graph/change-notifications-delivery-webhooks",
     ..USUAL
 };

@@ -42,11 +42,6 @@ const COLUMNS: [&str; 11] = [
 /// What somebody may look for among the presets and not find, and why.
 const NO_PRESETS: &[(&str, &str)] = &[
     (
-        "AWS SNS, PayPal, Plaid, Microsoft Graph's rich notifications",
-        "their keys and certificates are fetched, so that no data of a scheme can say how they are verified: it takes code \
-         behind the trait `Verifier`",
-    ),
-    (
         "Bitbucket Data Center",
         "it signs as Bitbucket Cloud does and names its deliveries otherwise: \
          `BITBUCKET.delivery_id([IdSource::header(\"x-request-id\")])`",
@@ -54,11 +49,6 @@ const NO_PRESETS: &[(&str, &str)] = &[
     (
         "GitHub's `X-Hub-Signature`",
         "SHA-1, for receivers of long ago; GitHub sends `X-Hub-Signature-256` beside it",
-    ),
-    (
-        "HubSpot's signature versions 1 and 2",
-        "SHA-256 with the secret in front is no MAC: who knows one signature can append to what it signed. \
-         `HUBSPOT` takes version 3 and never falls back to them",
     ),
     (
         "Slack's verification token",

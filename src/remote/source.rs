@@ -1,0 +1,111 @@
+//! Fetched keys, kept: asked for once at a time, and not at will.
+
+use std::{fmt, future::Future, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::{runtime::Handle, sync::Semaphore};
+use tower::BoxError;
+use tracing::Instrument;
+
+use super::{
+    allowance::Allowance,
+    fetch::{Fetch, FetchError, within},
+};
+use crate::{
+    clock::SharedClock,
+    defaults,
+    rejection::Rejection,
+    verify::{Keeping, Kept},
+};
+
+const KEEPING: Keeping = Keeping {
+    found: defaults::FETCHED_KEPT,
+    nothing: defaults::NO_KEYS_KEPT,
+    again: defaults::FETCH_AGAIN,
+    failed: defaults::FETCH_FAILED,
+    stale: defaults::FETCHED_STALE,
+    budget: defaults::FETCH_BUDGET,
+    known: defaults::FETCHED_KEYS,
+    unknown: defaults::NOT_FETCHED_KEYS,
+};
+
+/// Keys by name or address. Its clones share what they keep.
+pub(super) struct Source<V>(Arc<Inner<V>>);
+
+struct Inner<V> {
+    kept: Kept<Box<str>, V>,
+    clock: SharedClock,
+    allowance: Allowance,
+    at_once: Semaphore,
+}
+
+impl<V> Clone for Source<V> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<V> fmt::Debug for Source<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Source").field(&self.0.kept).finish()
+    }
+}
+
+/// Too many new keys were named.
+#[derive(Debug, thiserror::Error)]
+#[error("more unknown keys were named than are asked for now")]
+struct TooManyUnknown;
+
+impl<V: Send + Sync + 'static> Source<V> {
+    pub(super) fn new(clock: SharedClock) -> Self {
+        Self(Arc::new(Inner {
+            kept: Kept::new(KEEPING, Arc::clone(&clock)),
+            clock,
+            allowance: Allowance::new(defaults::UNKNOWN_FETCHES, defaults::UNKNOWN_FETCH_EVERY),
+            at_once: Semaphore::new(defaults::FETCHES_AT_ONCE),
+        }))
+    }
+
+    /// The key of this name, for which `ask` asks where it is not kept.
+    pub(super) async fn of<F>(
+        &self,
+        name: &str,
+        ask: impl FnOnce() -> F + Send + 'static,
+    ) -> Result<Arc<V>, Rejection>
+    where
+        F: Future<Output = Result<Option<V>, BoxError>> + Send + 'static,
+    {
+        let name: Box<str> = name.into();
+        if let Some(answer) = self.0.kept.at_once(&name) {
+            return answer;
+        }
+        let inner = Arc::clone(&self.0);
+        let asking = async move {
+            let within_bounds = |known: bool| {
+                let inner = &inner;
+                async move {
+                    if !known && !inner.allowance.take(inner.clock.monotonic()) {
+                        return Err(TooManyUnknown.into());
+                    }
+                    let _permit = inner.at_once.acquire().await?;
+                    ask().await
+                }
+            };
+            inner.kept.of(&name, within_bounds).await
+        };
+        // A client that leaves must not take the answer with it: the next one would ask again.
+        match Handle::try_current() {
+            Ok(runtime) => {
+                let asking = runtime.spawn(asking.in_current_span());
+                asking.await.unwrap_or(Err(Rejection::KeySourceUnavailable))
+            }
+            Err(_) => asking.await,
+        }
+    }
+}
+
+/// Sends a request and holds the answer to its size, whoever the fetcher is from.
+pub(super) async fn ask(fetch: &dyn Fetch, request: Request<Bytes>) -> Result<Response<Bytes>, FetchError> {
+    within(defaults::FETCHED_BYTES, fetch.fetch(request).await?)
+}

@@ -1,0 +1,237 @@
+//! Answers of a source of keys, kept for a while: good ones, and that there is none.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    error::Error,
+    fmt,
+    future::Future,
+    hash::Hash,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tower::BoxError;
+
+use crate::{
+    clock::{Moment, SharedClock},
+    rejection::Rejection,
+};
+
+/// For how long what is believed, and how much of it is kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keeping {
+    /// A good answer is used for so long.
+    pub(crate) found: Duration,
+    /// That there is no key is believed for so long.
+    pub(crate) nothing: Duration,
+    /// A source that failed is asked again after this, while its last good answer is used on.
+    pub(crate) again: Duration,
+    /// The same, where there is no good answer.
+    pub(crate) failed: Duration,
+    /// The last good answer is used on for so long, counted from when it was given.
+    pub(crate) stale: Duration,
+    /// The source must answer within this.
+    pub(crate) budget: Duration,
+    /// Good answers kept at once.
+    pub(crate) known: usize,
+    /// Names without a good answer that are kept at once.
+    pub(crate) unknown: usize,
+}
+
+/// A source's answers by key. Each key is asked for once at a time.
+pub(crate) struct Kept<K, V> {
+    clock: SharedClock,
+    keeping: Keeping,
+    /// Apart, so that a flood of names that nobody has cannot drive the answers for real ones out.
+    known: Mutex<Slots<K, V>>,
+    unknown: Mutex<Slots<K, V>>,
+}
+
+type Slot<V> = Arc<Asked<V>>;
+
+/// The answer for one key.
+struct Asked<V> {
+    /// Its lock is held while the source is asked, so that it is asked once.
+    answer: tokio::sync::Mutex<Option<Answer<V>>>,
+    /// How often the source has failed: who waited for an answer shares the failure, and does not wait for its own.
+    failures: AtomicU64,
+}
+
+struct Answer<V> {
+    outcome: Outcome<V>,
+    until: Moment,
+}
+
+enum Outcome<V> {
+    Found { value: Arc<V>, since: Moment },
+    Nothing,
+    Failed,
+}
+
+impl<V> Answer<V> {
+    fn give(&self) -> Result<Arc<V>, Rejection> {
+        match &self.outcome {
+            Outcome::Found { value, .. } => Ok(Arc::clone(value)),
+            Outcome::Nothing => Err(Rejection::UnknownKey),
+            Outcome::Failed => Err(Rejection::KeySourceUnavailable),
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Kept<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("keeping", &self.keeping).finish_non_exhaustive()
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Kept<K, V> {
+    pub(crate) fn new(keeping: Keeping, clock: SharedClock) -> Self {
+        let slots = |most| Mutex::new(Slots::new(most));
+        Self { clock, keeping, known: slots(keeping.known), unknown: slots(keeping.unknown) }
+    }
+
+    /// The answer that is here and may still be used, without waiting for anybody.
+    #[cfg(feature = "remote-keys")]
+    pub(crate) fn at_once(&self, key: &K) -> Option<Result<Arc<V>, Rejection>> {
+        let slot = held(&self.known).get(key).or_else(|| held(&self.unknown).get(key))?;
+        let answer = slot.answer.try_lock().ok()?;
+        let answer = answer.as_ref().filter(|answer| self.clock.monotonic() < answer.until)?;
+        Some(answer.give())
+    }
+
+    /// The answer for `key`, for which `ask` asks the source where none is kept; it is told whether there was a good one
+    /// before.
+    pub(crate) async fn of<F>(&self, key: &K, ask: impl FnOnce(bool) -> F) -> Result<Arc<V>, Rejection>
+    where
+        F: Future<Output = Result<Option<V>, BoxError>>,
+    {
+        let slot = self.slot(key);
+        let failures = slot.failures.load(Ordering::Relaxed);
+        let mut answer = slot.answer.lock().await;
+        let now = self.clock.monotonic();
+        if answer.as_ref().is_none_or(|answer| now >= answer.until) {
+            if slot.failures.load(Ordering::Relaxed) != failures {
+                return Err(Rejection::KeySourceUnavailable);
+            }
+            let before = match &*answer {
+                Some(Answer { outcome: Outcome::Found { .. }, .. }) => true,
+                Some(_) | None => false,
+            };
+            let asked = self.within_budget(ask(before)).await;
+            self.take(key, &slot, &mut answer, asked);
+        }
+        answer.as_ref().map_or(Err(Rejection::KeySourceUnavailable), Answer::give)
+    }
+
+    /// The key's slot: among the known ones, else among the unknown, where every name begins.
+    fn slot(&self, key: &K) -> Slot<V> {
+        let known = held(&self.known).get(key);
+        known.unwrap_or_else(|| held(&self.unknown).get_or_make(key))
+    }
+
+    async fn within_budget(
+        &self,
+        asking: impl Future<Output = Result<Option<V>, BoxError>>,
+    ) -> Result<Option<V>, BoxError> {
+        let deadline = self.clock.monotonic().after(self.keeping.budget);
+        tokio::select! {
+            biased;
+            answer = asking => answer,
+            () = self.clock.sleep_until(deadline) => Err("it took too long".into()),
+        }
+    }
+
+    fn take(
+        &self,
+        key: &K,
+        slot: &Slot<V>,
+        answer: &mut Option<Answer<V>>,
+        asked: Result<Option<V>, BoxError>,
+    ) {
+        let (now, keeping) = (self.clock.monotonic(), &self.keeping);
+        match asked {
+            Ok(Some(value)) => {
+                let outcome = Outcome::Found { value: Arc::new(value), since: now };
+                *answer = Some(Answer { outcome, until: now.after(keeping.found) });
+                held(&self.known).put(key, slot);
+            }
+            Ok(None) => {
+                *answer = Some(Answer { outcome: Outcome::Nothing, until: now.after(keeping.nothing) });
+            }
+            Err(error) => {
+                tracing::warn!(error = %WithCauses(&*error), "the key source failed");
+                slot.failures.fetch_add(1, Ordering::Relaxed);
+                match answer {
+                    // The last keys it gave are used on, and it is asked again before long.
+                    Some(Answer { outcome: Outcome::Found { since, .. }, until })
+                        if now.since(*since) <= keeping.stale =>
+                    {
+                        *until = now.after(keeping.again);
+                    }
+                    _ => {
+                        *answer = Some(Answer { outcome: Outcome::Failed, until: now.after(keeping.failed) });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An error and what caused it, in one line: `cannot be reached: connection refused`.
+struct WithCauses<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+fn held<K, V>(slots: &Mutex<Slots<K, V>>) -> MutexGuard<'_, Slots<K, V>> {
+    slots.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// At most so many slots; the oldest makes room.
+struct Slots<K, V> {
+    most: usize,
+    slots: HashMap<K, Slot<V>>,
+    order: VecDeque<K>,
+}
+
+impl<K: Clone + Eq + Hash, V> Slots<K, V> {
+    fn new(most: usize) -> Self {
+        Self { most, slots: HashMap::new(), order: VecDeque::new() }
+    }
+
+    fn get(&self, key: &K) -> Option<Slot<V>> {
+        self.slots.get(key).cloned()
+    }
+
+    fn get_or_make(&mut self, key: &K) -> Slot<V> {
+        self.get(key).unwrap_or_else(|| {
+            let slot = Arc::new(Asked { answer: tokio::sync::Mutex::default(), failures: AtomicU64::new(0) });
+            self.put(key, &slot);
+            slot
+        })
+    }
+
+    fn put(&mut self, key: &K, slot: &Slot<V>) {
+        if self.slots.insert(key.clone(), Arc::clone(slot)).is_some() {
+            return;
+        }
+        self.order.push_back(key.clone());
+        if self.order.len() > self.most
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.slots.remove(&oldest);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Keys that are fetched, from a real HTTPS server on loopback.
+
+mod fetching;
+mod graph;
+mod paypal;
+mod plaid;
+mod properties;
+mod sns;
+mod stack;
+mod support;
