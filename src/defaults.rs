@@ -270,3 +270,12 @@ pub const WORKER_UNREADABLE_PAUSE: Duration = Duration::from_secs(30);
 /// How long a worker rests after deliveries that it cannot read: long enough that a worker with the right keys gets to
 /// them first, short enough that it finds those behind them which it can read.
 pub const WORKER_UNREADABLE_REST: Duration = Duration::from_millis(100);
+
+/// The largest body that is sent: what GitHub sends at most, the most of any provider.
+pub const SEND_BODY_LIMIT: usize = 25 * 1024 * 1024;
+
+/// A wait between two sends is lengthened by up to this share of it: enough to draw apart what failed together.
+pub const SEND_JITTER: f64 = 0.1;
+
+/// The longest wait before a delivery is sent again that a receiver can ask for: a day, so that a wrong header loses none.
+pub const SEND_LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);

@@ -36,6 +36,7 @@
 //! | answer first and process afterwards, in this process | [`ack`] |
 //! | store first, answer, and process afterwards, here or elsewhere | [`Webhook::inbox`], [`inbox`] and [`store`] |
 //! | write refusals in a form of one's own | [`render`] and [`rejection`] |
+//! | sign and send deliveries, and send them again as a provider does | [`sender`] |
 //! | serve without standing open for ever | [`serve`] |
 //! | write a store or a verifier | [`store::ClaimStore`], [`store::InboxStore`], [`conformance`], [`verify::Verifier`] |
 //!
@@ -91,9 +92,12 @@ pub mod provider;
 pub mod rate_limit;
 pub mod rejection;
 pub mod render;
+pub mod sender;
 pub mod serve;
 pub mod stack;
 pub mod store;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 pub mod verify;
 
 pub use delivery::{ClientIp, Delivery, DeliveryId, Endpoint, Tenant, Verified};

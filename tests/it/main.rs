@@ -18,6 +18,7 @@ mod rate_limit;
 #[cfg(feature = "redis")]
 mod redis;
 mod render;
+mod sender;
 mod serve;
 #[cfg(feature = "sqlite")]
 mod sqlite;
