@@ -22,12 +22,10 @@
 //! # let _ = acme;
 //! ```
 
-mod all;
 mod facts;
 mod general;
 mod presets;
 
-pub use all::ALL;
 pub use facts::{AnswerMeaning, Composite, IdSource, Retried, Retries, TypeSource};
 pub use general::Provider;
 pub use presets::{
