@@ -2,9 +2,12 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use http::StatusCode;
+
 type Text = Cow<'static, str>;
 
-/// When and for how long a provider sends again.
+/// When and for how long a provider sends again. The waits between its attempts, where they are known, are
+/// [`Provider::retry_schedule`](super::Provider::retry_schedule).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
     /// Which answers it retries.
@@ -23,6 +26,97 @@ pub enum Retried {
     ServerErrors,
     /// Whatever is not 2xx.
     AnythingButSuccess,
+    /// Whatever is not one of these: to such a provider even some 2xx are failures.
+    AnythingBut(&'static [u16]),
+    /// These alone; any other failure is final.
+    Only(&'static [u16]),
+}
+
+impl Retried {
+    /// Whether a provider sends again what was answered with this status. One that never answered counts as a 5xx.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use tower_webhook::provider::Retried;
+    ///
+    /// assert!(Retried::ServerErrors.includes(StatusCode::TOO_MANY_REQUESTS));
+    /// assert!(!Retried::ServerErrors.includes(StatusCode::NOT_FOUND));
+    /// assert!(Retried::AnythingBut(&[200]).includes(StatusCode::NO_CONTENT));
+    /// ```
+    pub fn includes(&self, status: StatusCode) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::ServerErrors => status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
+            Self::AnythingButSuccess => !status.is_success(),
+            Self::AnythingBut(last) => !last.contains(&status.as_u16()),
+            Self::Only(again) => again.contains(&status.as_u16()),
+        }
+    }
+}
+
+/// A kind of fact that a preset states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fact {
+    /// The signature's header, algorithm, form and encoding.
+    Signature,
+    /// How the secret's text becomes a key.
+    Secret,
+    /// What is signed.
+    Content,
+    /// Where the timestamp is, and in which unit.
+    Timestamp,
+    /// How far the timestamp may be off.
+    Tolerance,
+    /// Where the delivery id is.
+    DeliveryId,
+    /// Where the event type is.
+    EventType,
+    /// The largest body.
+    LargestBody,
+    /// How long it waits for an answer.
+    Waits,
+    /// Which answers it retries, and for how long.
+    Retries,
+    /// The waits between its attempts.
+    Schedule,
+    /// Whether it reads the bodies of answers.
+    Answers,
+}
+
+/// Why a fact is less than certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Grounds {
+    /// It was seen on somebody else's page alone.
+    SecondHand,
+    /// It is commonly known, and was seen on no page.
+    Memory,
+    /// No source states it: the value is this crate's own, chosen so that nothing is lost.
+    Assumed,
+}
+
+/// A fact of a preset that was not found in the provider's own documentation or SDK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Doubt {
+    /// What is uncertain.
+    pub fact: Fact,
+    /// Why.
+    pub grounds: Grounds,
+}
+
+impl Doubt {
+    pub(super) const fn second_hand(fact: Fact) -> Self {
+        Self { fact, grounds: Grounds::SecondHand }
+    }
+
+    pub(super) const fn memory(fact: Fact) -> Self {
+        Self { fact, grounds: Grounds::Memory }
+    }
+
+    pub(super) const fn assumed(fact: Fact) -> Self {
+        Self { fact, grounds: Grounds::Assumed }
+    }
 }
 
 /// Whether a provider reads the body of an answer.

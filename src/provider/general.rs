@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use bytes::Bytes;
 use http::{Method, Request};
 
-use super::facts::{AnswerMeaning, IdSource, Retried, Retries, TypeSource};
+use super::facts::{AnswerMeaning, Doubt, IdSource, Retried, Retries, TypeSource};
 use crate::{
     defaults,
     verify::{Scheme, SignError, Signing, SigningSecret},
@@ -22,6 +22,8 @@ pub struct Provider {
     pub(super) largest_body: Option<u64>,
     pub(super) waits: Duration,
     pub(super) retries: Retries,
+    pub(super) schedule: Cow<'static, [Duration]>,
+    pub(super) doubts: &'static [Doubt],
     pub(super) answer: AnswerMeaning,
     pub(super) docs: Option<&'static str>,
 }
@@ -39,6 +41,8 @@ impl Provider {
             largest_body: None,
             waits: Duration::from_secs(10),
             retries: Retries { after: Retried::ServerErrors, span: defaults::RETENTION },
+            schedule: Cow::Borrowed(&[]),
+            doubts: &[],
             answer: AnswerMeaning::None,
             docs: None,
         }
@@ -113,6 +117,16 @@ impl Provider {
         self
     }
 
+    /// How long it waits before each further attempt, the first of these after the first attempt has failed. Its retries
+    /// are then counted for as long as these waits together, where [`retrying`](Self::retrying) has said less.
+    #[must_use]
+    pub fn retrying_after(mut self, waits: impl Into<Vec<Duration>>) -> Self {
+        self.schedule = Cow::Owned(waits.into());
+        let together = self.schedule.iter().fold(Duration::ZERO, |sum, wait| sum.saturating_add(*wait));
+        self.retries.span = self.retries.span.max(together);
+        self
+    }
+
     /// Whether it reads the bodies of answers.
     #[must_use]
     pub fn reading_answers(mut self, answer: AnswerMeaning) -> Self {
@@ -148,6 +162,25 @@ impl Provider {
     /// When and for how long it sends again.
     pub const fn retries(&self) -> &Retries {
         &self.retries
+    }
+
+    /// How long it waits before each further attempt, where that is known; else none. There is one attempt more than
+    /// there are waits, and the first one is made at once.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_webhook::provider;
+    ///
+    /// let waits = [5, 25, 125, 625, 3125].map(Duration::from_secs);
+    /// assert_eq!(provider::DASHA_BLACKBOX.retry_schedule(), waits);
+    /// ```
+    pub fn retry_schedule(&self) -> &[Duration] {
+        &self.schedule
+    }
+
+    /// What is less than certain of a preset's facts. A provider of the caller's own has none.
+    pub const fn doubts(&self) -> &'static [Doubt] {
+        self.doubts
     }
 
     /// Where its delivery ids may be.

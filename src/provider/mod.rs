@@ -26,7 +26,7 @@ mod facts;
 mod general;
 mod presets;
 
-pub use facts::{AnswerMeaning, Composite, IdSource, Retried, Retries, TypeSource};
+pub use facts::{AnswerMeaning, Composite, Doubt, Fact, Grounds, IdSource, Retried, Retries, TypeSource};
 pub use general::Provider;
 pub use presets::{
     DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC, GITHUB, GITLAB, GITLAB_SIGNED, LINEAR, META, SHOPIFY, SLACK,

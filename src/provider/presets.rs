@@ -8,7 +8,7 @@ use std::time::Duration;
 pub use dasha::{DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC};
 
 use super::{
-    facts::{IdSource, Retried, Retries, TypeSource},
+    facts::{Doubt, Fact, IdSource, Retried, Retries, TypeSource},
     general::Provider,
 };
 use crate::verify::{
@@ -22,6 +22,17 @@ const STANDARD_WEBHOOKS_FACTS: Facts = Facts {
     id: SIGNED_ID,
     event_type: TYPE_FIELD,
     waits: Duration::from_secs(15),
+    schedule: &[
+        Duration::from_secs(5),
+        times(5, MINUTE),
+        times(30, MINUTE),
+        times(2, HOUR),
+        times(5, HOUR),
+        times(10, HOUR),
+        times(14, HOUR),
+        times(20, HOUR),
+        times(24, HOUR),
+    ],
     docs: "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
     ..USUAL
 };
@@ -34,11 +45,24 @@ pub const STANDARD_WEBHOOKS: Provider = preset(STANDARD_WEBHOOKS_FACTS, standard
 const SVIX_FAMILIES: &[HeaderFamily] =
     &[signed_family("svix-signature", "svix-id", "svix-timestamp"), STANDARD_HEADERS];
 
+/// <https://docs.svix.com/retries>
+const SVIX_SCHEDULE: &[Duration] = &[
+    Duration::from_secs(5),
+    times(5, MINUTE),
+    times(30, MINUTE),
+    times(2, HOUR),
+    times(5, HOUR),
+    times(10, HOUR),
+    times(10, HOUR),
+];
+
 const SVIX_FACTS: Facts = Facts {
     name: "svix",
     id: SIGNED_ID,
     event_type: TYPE_FIELD,
     waits: Duration::from_secs(15),
+    schedule: SVIX_SCHEDULE,
+    doubts: &[Doubt::memory(Fact::EventType)],
     docs: "https://docs.svix.com/receiving/verifying-payloads/how",
     ..USUAL
 };
@@ -57,6 +81,7 @@ const GITHUB_FACTS: Facts = Facts {
     event_type: &[TypeSource::Header(text("x-github-event"))],
     largest_body: Some(25 * 1024 * 1024),
     retries: Retries { after: Retried::Nothing, span: times(3, DAY) },
+    doubts: &[Doubt::second_hand(Fact::Retries)],
     docs: "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries",
     ..USUAL
 };
@@ -77,6 +102,11 @@ const STRIPE_FACTS: Facts = Facts {
     id: &[IdSource::Pointer(text("/id"))],
     event_type: TYPE_FIELD,
     retries: retries(times(3, DAY)),
+    doubts: &[
+        Doubt::second_hand(Fact::DeliveryId),
+        Doubt::assumed(Fact::Waits),
+        Doubt::second_hand(Fact::Retries),
+    ],
     docs: "https://docs.stripe.com/webhooks",
     ..USUAL
 };
@@ -110,6 +140,13 @@ const SLACK_FACTS: Facts = Facts {
     event_type: &[TypeSource::Pointer(text("/event/type")), TypeSource::Pointer(text("/type"))],
     waits: Duration::from_secs(3),
     retries: retries(HOUR),
+    schedule: &[Duration::ZERO, MINUTE, times(5, MINUTE)],
+    doubts: &[
+        Doubt::second_hand(Fact::DeliveryId),
+        Doubt::memory(Fact::EventType),
+        Doubt::second_hand(Fact::Waits),
+        Doubt::second_hand(Fact::Schedule),
+    ],
     docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack",
     ..USUAL
 };
@@ -153,6 +190,7 @@ const GITLAB_FACTS: Facts = Facts {
     id: &[IdSource::Header(text("idempotency-key"))],
     event_type: &[TypeSource::Header(text("x-gitlab-event")), TypeSource::Pointer(text("/object_kind"))],
     retries: retries(DAY),
+    doubts: &[Doubt::second_hand(Fact::Waits), Doubt::assumed(Fact::Retries)],
     docs: "https://docs.gitlab.com/user/project/integrations/webhooks/",
     ..USUAL
 };
@@ -168,9 +206,20 @@ pub const GITLAB: Provider = preset(
     Scheme(Kind::Token(TokenScheme { header: text("x-gitlab-token"), prefix: text("") })),
 );
 
+const GITLAB_SIGNED_FACTS: Facts = Facts {
+    id: SIGNED_ID,
+    doubts: &[
+        Doubt::assumed(Fact::Secret),
+        Doubt::memory(Fact::Timestamp),
+        Doubt::assumed(Fact::Tolerance),
+        Doubt::second_hand(Fact::Waits),
+        Doubt::assumed(Fact::Retries),
+    ],
+    ..GITLAB_FACTS
+};
+
 /// GitLab with a signing token, in the form of Standard Webhooks. That the key is `whsec_` and base64 is *unverified*.
-pub const GITLAB_SIGNED: Provider =
-    preset(Facts { id: SIGNED_ID, ..GITLAB_FACTS }, standard(STANDARD_FAMILIES));
+pub const GITLAB_SIGNED: Provider = preset(GITLAB_SIGNED_FACTS, standard(STANDARD_FAMILIES));
 
 const LINEAR_FAMILIES: &[HeaderFamily] = &[family("linear-signature")];
 
@@ -180,6 +229,8 @@ const LINEAR_FACTS: Facts = Facts {
     event_type: &[TypeSource::Pointer(text("/type")), TypeSource::Header(text("linear-event"))],
     waits: Duration::from_secs(5),
     retries: retries(times(8, HOUR)),
+    schedule: &[MINUTE, HOUR, times(6, HOUR)],
+    doubts: &[Doubt::second_hand(Fact::DeliveryId), Doubt::second_hand(Fact::EventType)],
     docs: "https://linear.app/developers/webhooks",
     ..USUAL
 };
@@ -212,6 +263,7 @@ const META_FACTS: Facts = Facts {
     ],
     waits: Duration::from_secs(5),
     retries: retries(times(7, DAY)),
+    doubts: &[Doubt::memory(Fact::Waits), Doubt::memory(Fact::Retries)],
     docs: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
     ..USUAL
 };
@@ -235,6 +287,12 @@ const TWITCH_FACTS: Facts = Facts {
     event_type: &[TypeSource::Header(text("twitch-eventsub-subscription-type"))],
     waits: Duration::from_secs(5),
     retries: retries(DAY),
+    doubts: &[
+        Doubt::memory(Fact::Secret),
+        Doubt::memory(Fact::Tolerance),
+        Doubt::assumed(Fact::Waits),
+        Doubt::assumed(Fact::Retries),
+    ],
     docs: "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/",
     ..USUAL
 };

@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use super::form::{BODY, Facts, USUAL, family, hmac, preset, text};
 use crate::{
-    provider::{Composite, IdSource, Provider, Retried, Retries, TypeSource},
+    provider::{Composite, Doubt, Fact, IdSource, Provider, Retried, Retries, TypeSource},
     verify::{Encoding, HeaderFamily, Scheme, SignatureForm},
 };
 
@@ -39,6 +39,14 @@ const DASHA_FACTS: Facts = Facts {
     ],
     waits: Duration::from_secs(30),
     retries: Retries { after: Retried::ServerErrors, span: Duration::from_secs(5 + 25 + 125 + 625 + 3125) },
+    schedule: &[
+        Duration::from_secs(5),
+        Duration::from_secs(25),
+        Duration::from_secs(125),
+        Duration::from_secs(625),
+        Duration::from_secs(3125),
+    ],
+    doubts: &[Doubt::assumed(Fact::Secret), Doubt::assumed(Fact::DeliveryId)],
     answered_types: &[
         text("StartWebHookPayload"),
         text("ToolWebHookPayload"),

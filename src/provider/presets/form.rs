@@ -6,7 +6,7 @@ use http::Method;
 
 use crate::{
     provider::{
-        facts::{AnswerMeaning, IdSource, Retried, Retries, TypeSource},
+        facts::{AnswerMeaning, Doubt, IdSource, Retried, Retries, TypeSource},
         general::Provider,
     },
     verify::{
@@ -49,6 +49,8 @@ pub(super) struct Facts {
     pub(super) largest_body: Option<u64>,
     pub(super) waits: Duration,
     pub(super) retries: Retries,
+    pub(super) schedule: &'static [Duration],
+    pub(super) doubts: &'static [Doubt],
     pub(super) answered_types: &'static [Cow<'static, str>],
     pub(super) docs: &'static str,
 }
@@ -61,6 +63,8 @@ pub(super) const USUAL: Facts = Facts {
     largest_body: None,
     waits: Duration::from_secs(10),
     retries: Retries { after: Retried::AnythingButSuccess, span: times(4, DAY) },
+    schedule: &[],
+    doubts: &[],
     answered_types: &[],
     docs: "",
 };
@@ -75,6 +79,8 @@ pub(super) const fn preset(facts: Facts, scheme: Scheme) -> Provider {
         largest_body: facts.largest_body,
         waits: facts.waits,
         retries: facts.retries,
+        schedule: Cow::Borrowed(facts.schedule),
+        doubts: facts.doubts,
         answer: match facts.answered_types {
             [] => AnswerMeaning::None,
             types => AnswerMeaning::Types(Cow::Borrowed(types)),
