@@ -143,8 +143,13 @@ pub enum IdSource {
     Pointer(Text),
     /// Several fields of the body together.
     Composite(Composite),
+    /// The SHA-256 of the body alone, where every attempt is signed at a time of its own. For a provider whose bodies say
+    /// themselves when their event was.
+    Body,
     /// Deliveries of these event types are never deduplicated. The type is the one in the body, never one in a header.
     NeverFor(Cow<'static, [Text]>),
+    /// No delivery is deduplicated: two that tell of different things may be equal in every byte.
+    Never,
 }
 
 /// An id put together from fields of the body and the event type, as the body tells it.

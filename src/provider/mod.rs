@@ -1,7 +1,9 @@
 //! Who sends, as data: how a provider signs, where its ids are, how long it waits and how it retries.
 //!
-//! The presets are constants of this module. Each tells in its documentation where its facts come from; what was found on
-//! no page of the provider's own is marked as *unverified*. A provider that is not here is a few lines of data:
+//! The presets are constants of this module, and [`all`] lists them. Each tells in its documentation where its facts come
+//! from; what was found on no page of the provider's own is marked there as *second-hand*, *from memory*, *assumed* or
+//! *unverified*, and is data too: [`Provider::doubts`]. `docs/providers.md` is the table of all of them. A provider that is not
+//! here is a few lines of data:
 //!
 //! ```
 //! use std::time::Duration;
@@ -28,7 +30,13 @@ mod presets;
 
 pub use facts::{AnswerMeaning, Composite, Doubt, Fact, Grounds, IdSource, Retried, Retries, TypeSource};
 pub use general::Provider;
+pub use presets::all;
+pub use presets::{BITBUCKET, MUX, OPENAI, PAGERDUTY, SANITY, SENTRY, VERCEL};
+pub use presets::{CALENDLY, HUBSPOT, TYPEFORM, ZENDESK};
+pub use presets::{CLERK, DROPBOX, LIVEBLOCKS, OKTA, RESEND};
+pub use presets::{COINBASE_COMMERCE, LEMON_SQUEEZY, PADDLE, RAZORPAY, SQUARE};
 pub use presets::{
     DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC, GITHUB, GITLAB, GITLAB_SIGNED, LINEAR, META, SHOPIFY, SLACK,
     STANDARD_WEBHOOKS, STRIPE, SVIX, TWITCH,
 };
+pub use presets::{INTERCOM, LINE, TELEGRAM, X_TWITTER, ZOOM};

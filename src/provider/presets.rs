@@ -1,19 +1,30 @@
 //! The presets.
 
+mod accounts;
+mod commerce;
+mod customers;
 mod dasha;
 mod form;
+mod list;
+mod messaging;
+mod platforms;
 
 use std::time::Duration;
 
+pub use accounts::{CLERK, DROPBOX, LIVEBLOCKS, OKTA, RESEND};
+pub use commerce::{COINBASE_COMMERCE, LEMON_SQUEEZY, PADDLE, RAZORPAY, SQUARE};
+pub use customers::{CALENDLY, HUBSPOT, TYPEFORM, ZENDESK};
 pub use dasha::{DASHA_BLACKBOX, DASHA_BLACKBOX_STATIC};
+pub use list::all;
+pub use messaging::{INTERCOM, LINE, TELEGRAM, X_TWITTER, ZOOM};
+pub use platforms::{BITBUCKET, MUX, OPENAI, PAGERDUTY, SANITY, SENTRY, VERCEL};
 
 use super::{
     facts::{Doubt, Fact, IdSource, Retried, Retries, TypeSource},
     general::Provider,
 };
 use crate::verify::{
-    Encoding, HeaderFamily, Kind, Part, Scheme, SignatureForm, Timestamp, TimestampFormat, TimestampPlace,
-    TokenScheme,
+    Encoding, HeaderFamily, Part, SignatureForm, Timestamp, TimestampFormat, TimestampPlace,
 };
 use form::*;
 
@@ -42,19 +53,7 @@ const STANDARD_WEBHOOKS_FACTS: Facts = Facts {
 /// Id and timestamp are signed. A sender's example schedule of retries spans 75 h 35 min.
 pub const STANDARD_WEBHOOKS: Provider = preset(STANDARD_WEBHOOKS_FACTS, standard(STANDARD_FAMILIES));
 
-const SVIX_FAMILIES: &[HeaderFamily] =
-    &[signed_family("svix-signature", "svix-id", "svix-timestamp"), STANDARD_HEADERS];
-
-/// <https://docs.svix.com/retries>
-const SVIX_SCHEDULE: &[Duration] = &[
-    Duration::from_secs(5),
-    times(5, MINUTE),
-    times(30, MINUTE),
-    times(2, HOUR),
-    times(5, HOUR),
-    times(10, HOUR),
-    times(10, HOUR),
-];
+const SVIX_FAMILIES: &[HeaderFamily] = &[SVIX_HEADERS, STANDARD_HEADERS];
 
 const SVIX_FACTS: Facts = Facts {
     name: "svix",
@@ -95,7 +94,6 @@ const GITHUB_FACTS: Facts = Facts {
 pub const GITHUB: Provider = preset(GITHUB_FACTS, sha256_of_body(HUB_FAMILIES));
 
 const STRIPE_FAMILIES: &[HeaderFamily] = &[family("stripe-signature")];
-const STRIPE_CONTENT: &[Part] = &[Part::Timestamp, Part::Literal(text(".")), Part::Body];
 
 const STRIPE_FACTS: Facts = Facts {
     name: "stripe",
@@ -117,20 +115,10 @@ const STRIPE_FACTS: Facts = Facts {
 /// Stripe waits is *not documented*; 10 s are counted. In live mode it retries for three days.
 pub const STRIPE: Provider = preset(
     STRIPE_FACTS,
-    hmac(
-        STRIPE_FAMILIES,
-        SignatureForm::Fields { separator: ',', signature: text("v1"), timestamp: Some(text("t")) },
-        Encoding::Hex,
-        STRIPE_CONTENT,
-        Some(Timestamp::field(TimestampFormat::Seconds)),
-    ),
+    stripe_like(STRIPE_FAMILIES, Encoding::Hex, Timestamp::field(TimestampFormat::Seconds)),
 );
 
-const SLACK_FAMILIES: &[HeaderFamily] = &[HeaderFamily {
-    signature: text("x-slack-signature"),
-    id: None,
-    timestamp: Some(text("x-slack-request-timestamp")),
-}];
+const SLACK_FAMILIES: &[HeaderFamily] = &[timed_family("x-slack-signature", "x-slack-request-timestamp")];
 const SLACK_CONTENT: &[Part] =
     &[Part::Literal(text("v0:")), Part::Timestamp, Part::Literal(text(":")), Part::Body];
 
@@ -201,10 +189,7 @@ const GITLAB_FACTS: Facts = Facts {
 /// be set. The id is a header; `X-Gitlab-Event-UUID` is none, because all webhooks that set each other off share it
 /// (<https://gitlab.com/gitlab-org/gitlab/-/merge_requests/75821>). GitLab waits 10 s; that it does not retry is *unverified*,
 /// so retries of any failure are counted for a day.
-pub const GITLAB: Provider = preset(
-    GITLAB_FACTS,
-    Scheme(Kind::Token(TokenScheme { header: text("x-gitlab-token"), prefix: text("") })),
-);
+pub const GITLAB: Provider = preset(GITLAB_FACTS, token("x-gitlab-token"));
 
 const GITLAB_SIGNED_FACTS: Facts = Facts {
     id: SIGNED_ID,
@@ -246,12 +231,7 @@ pub const LINEAR: Provider = preset(
         SignatureForm::Bare,
         Encoding::Hex,
         BODY,
-        Some(Timestamp {
-            place: TimestampPlace::Body(text("/webhookTimestamp")),
-            format: TimestampFormat::Milliseconds,
-            past: Some(MINUTE),
-            future: Some(MINUTE),
-        }),
+        Some(within(TimestampPlace::Body(text("/webhookTimestamp")), TimestampFormat::Milliseconds, MINUTE)),
     ),
 );
 
@@ -308,11 +288,6 @@ pub const TWITCH: Provider = preset(
         SignatureForm::Prefixed(text("sha256=")),
         Encoding::Hex,
         TWITCH_CONTENT,
-        Some(Timestamp {
-            place: TimestampPlace::Header,
-            format: TimestampFormat::Rfc3339,
-            past: Some(times(10, MINUTE)),
-            future: Some(times(10, MINUTE)),
-        }),
+        Some(within(TimestampPlace::Header, TimestampFormat::Rfc3339, times(10, MINUTE))),
     ),
 );

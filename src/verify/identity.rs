@@ -24,6 +24,15 @@ pub(super) struct Identity {
     body_is_signed: bool,
 }
 
+/// What an id is the digest of, where the provider names none.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Derived {
+    /// All that is signed.
+    OfContent,
+    /// The body alone.
+    OfBody,
+}
+
 #[derive(Debug, Clone)]
 enum BoundField {
     Header(HeaderName),
@@ -41,7 +50,9 @@ enum BoundId {
     Scheme,
     Field(BoundField),
     Composite { slots: Vec<usize>, only_types: Vec<String> },
+    Body,
     NeverFor(Vec<String>),
+    Never,
 }
 
 impl Identity {
@@ -58,7 +69,9 @@ impl Identity {
                     slots: composite.pointers.iter().map(|pointer| pointers.add(pointer)).collect(),
                     only_types: owned(&composite.only_types),
                 },
+                IdSource::Body => BoundId::Body,
                 IdSource::NeverFor(types) => BoundId::NeverFor(owned(types)),
+                IdSource::Never => BoundId::Never,
             })
         });
         let ids = ids.collect::<Result<_, ConfigError>>()?;
@@ -104,7 +117,7 @@ impl Identity {
         headers: &HeaderMap,
         fields: &Found,
         scheme_id: Option<&str>,
-        derived: impl FnOnce() -> DeliveryId,
+        derived: impl FnOnce(Derived) -> DeliveryId,
     ) -> Result<Option<DeliveryId>, Rejection> {
         let event_type = self.type_in_body(fields);
         let of_body = if self.body_is_signed { IdOrigin::Signed } else { IdOrigin::Unsigned };
@@ -124,6 +137,8 @@ impl Identity {
                     }
                     continue;
                 }
+                BoundId::Body => return Ok(Some(derived(Derived::OfBody))),
+                BoundId::Never => return Ok(None),
             };
             let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
             let length = text.len();
@@ -132,7 +147,7 @@ impl Identity {
             let id = DeliveryId::new(text, origin).ok_or(Rejection::DeliveryIdMalformed { fault, length })?;
             return Ok(Some(id));
         }
-        Ok(Some(derived()))
+        Ok(Some(derived(Derived::OfContent)))
     }
 }
 

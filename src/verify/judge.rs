@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     content::{Content, single},
-    identity::Identity,
+    identity::{Derived, Identity},
     pointer::Found,
     ring::{BoundRing, StaticHeader},
     scheme::{HmacScheme, Kind, Part, Scheme, TokenScheme, header_name},
@@ -135,9 +135,9 @@ impl SchemeVerifier {
         };
         let event_type = self.identity.event_type(headers, fields);
         let scheme_id = proven.scheme_id.and_then(|id| std::str::from_utf8(id).ok());
-        let derived = || match &proven.content {
-            Some(content) => DeliveryId::derived(&content.sha256()),
-            None => DeliveryId::derived(&Sha256::digest(received.body).into()),
+        let derived = |of| match (of, &proven.content) {
+            (Derived::OfContent, Some(content)) => DeliveryId::derived(&content.sha256()),
+            _ => DeliveryId::derived(&Sha256::digest(received.body).into()),
         };
         let id = self.identity.id(headers, fields, scheme_id, derived)?;
         Ok(Verdict { id, event_type, signed_at, key_id: proven.key_id })

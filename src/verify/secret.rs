@@ -32,6 +32,11 @@ pub enum KeyForm {
         /// Such as `whsec_`.
         prefix: Cow<'static, str>,
     },
+    /// Base64 with its padding behind this prefix. Text without the prefix is the key itself, also where it looks like base64.
+    Base64OrText {
+        /// Such as `whsec_`.
+        prefix: Cow<'static, str>,
+    },
     /// Hexadecimal digits.
     Hex,
 }
@@ -43,6 +48,7 @@ impl KeyForm {
     const fn expected(&self) -> &'static str {
         match self {
             Self::Text => "text",
+            Self::Base64OrText { .. } => "padded base64 behind its prefix, or text",
             Self::Base64 { .. } => "padded base64, with or without its prefix",
             Self::Hex => "hexadecimal digits",
         }
@@ -139,6 +145,10 @@ impl SigningSecret {
             KeyForm::Base64 { prefix } => {
                 STANDARD.decode(given.strip_prefix(prefix.as_bytes()).unwrap_or(given)).ok()
             }
+            KeyForm::Base64OrText { prefix } => match given.strip_prefix(prefix.as_bytes()) {
+                Some(text) => STANDARD.decode(text).ok(),
+                None => Some(given.to_vec()),
+            },
             KeyForm::Hex => hex::decode(given.as_slice()).ok(),
         };
         let source_name = self.0.source_name.clone().into_owned();

@@ -11,7 +11,7 @@ use crate::{
     },
     verify::{
         Algorithm, Encoding, HeaderFamily, HmacScheme, KeyForm, Kind, Part, Scheme, SignatureForm, Timestamp,
-        TimestampFormat,
+        TimestampFormat, TimestampPlace, TokenScheme,
     },
 };
 
@@ -29,6 +29,10 @@ pub(super) const fn times(count: u32, unit: Duration) -> Duration {
 
 pub(super) const fn family(signature: &'static str) -> HeaderFamily {
     HeaderFamily { signature: text(signature), id: None, timestamp: None }
+}
+
+pub(super) const fn timed_family(signature: &'static str, timestamp: &'static str) -> HeaderFamily {
+    HeaderFamily { signature: text(signature), id: None, timestamp: Some(text(timestamp)) }
 }
 
 pub(super) const fn signed_family(
@@ -91,6 +95,19 @@ pub(super) const fn preset(facts: Facts, scheme: Scheme) -> Provider {
 
 pub(super) const POST: &[Method] = &[Method::POST];
 
+pub(super) const SVIX_HEADERS: HeaderFamily = signed_family("svix-signature", "svix-id", "svix-timestamp");
+
+/// <https://docs.svix.com/retries>
+pub(super) const SVIX_SCHEDULE: &[Duration] = &[
+    Duration::from_secs(5),
+    times(5, MINUTE),
+    times(30, MINUTE),
+    times(2, HOUR),
+    times(5, HOUR),
+    times(10, HOUR),
+    times(10, HOUR),
+];
+
 pub(super) const fn retries(span: Duration) -> Retries {
     Retries { after: Retried::AnythingButSuccess, span }
 }
@@ -103,8 +120,24 @@ pub(super) const fn hmac(
     content: &'static [Part],
     timestamp: Option<Timestamp>,
 ) -> Scheme {
+    text_keyed(Algorithm::HmacSha256, families, form, encoding, content, timestamp)
+}
+
+/// An HMAC-SHA1 in hex over the body, under a secret that is text.
+pub(super) const fn sha1_of_body(families: &'static [HeaderFamily], form: SignatureForm) -> Scheme {
+    text_keyed(Algorithm::HmacSha1, families, form, Encoding::Hex, BODY, None)
+}
+
+const fn text_keyed(
+    algorithm: Algorithm,
+    families: &'static [HeaderFamily],
+    form: SignatureForm,
+    encoding: Encoding,
+    content: &'static [Part],
+    timestamp: Option<Timestamp>,
+) -> Scheme {
     Scheme(Kind::Hmac(HmacScheme {
-        algorithm: Algorithm::HmacSha256,
+        algorithm,
         key: KeyForm::Text,
         families: Cow::Borrowed(families),
         form,
@@ -114,16 +147,46 @@ pub(super) const fn hmac(
     }))
 }
 
+/// A timestamp that may be so far off, either way.
+pub(super) const fn within(place: TimestampPlace, format: TimestampFormat, tolerance: Duration) -> Timestamp {
+    Timestamp { place, format, past: Some(tolerance), future: Some(tolerance) }
+}
+
 /// The same in hex over the body, behind `sha256=`.
 pub(super) const fn sha256_of_body(families: &'static [HeaderFamily]) -> Scheme {
     hmac(families, SignatureForm::Prefixed(text("sha256=")), Encoding::Hex, BODY, None)
 }
 
+/// The same in hex over the body, and nothing around it.
+pub(super) const fn bare_hex_of_body(families: &'static [HeaderFamily]) -> Scheme {
+    hmac(families, SignatureForm::Bare, Encoding::Hex, BODY, None)
+}
+
+/// Stripe's form, `t=…,v1=…` over `{t}.{body}`, which others have taken over.
+pub(super) const fn stripe_like(
+    families: &'static [HeaderFamily],
+    encoding: Encoding,
+    timestamp: Timestamp,
+) -> Scheme {
+    let form = SignatureForm::Fields { separator: ',', signature: text("v1"), timestamp: Some(text("t")) };
+    hmac(families, form, encoding, TIME_DOT_BODY, Some(timestamp))
+}
+
+/// The secret itself in a header.
+pub(super) const fn token(header: &'static str) -> Scheme {
+    Scheme(Kind::Token(TokenScheme { header: text(header), prefix: text("") }))
+}
+
 /// The `v1` of Standard Webhooks in these headers.
 pub(super) const fn standard(families: &'static [HeaderFamily]) -> Scheme {
+    standard_keyed(families, KeyForm::WHSEC)
+}
+
+/// The same with a secret in another form.
+pub(super) const fn standard_keyed(families: &'static [HeaderFamily], key: KeyForm) -> Scheme {
     Scheme(Kind::Hmac(HmacScheme {
         algorithm: Algorithm::HmacSha256,
-        key: KeyForm::WHSEC,
+        key,
         families: Cow::Borrowed(families),
         form: SignatureForm::Versions(text("v1")),
         encoding: Encoding::Base64,
@@ -133,6 +196,7 @@ pub(super) const fn standard(families: &'static [HeaderFamily]) -> Scheme {
 }
 
 pub(super) const BODY: &[Part] = &[Part::Body];
+pub(super) const TIME_DOT_BODY: &[Part] = &[Part::Timestamp, Part::Literal(text(".")), Part::Body];
 pub(super) const STANDARD_CONTENT: &[Part] =
     &[Part::Id, Part::Literal(text(".")), Part::Timestamp, Part::Literal(text(".")), Part::Body];
 pub(super) const STANDARD_HEADERS: HeaderFamily =
