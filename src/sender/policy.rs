@@ -148,11 +148,6 @@ impl RetryPolicy {
         self
     }
 
-    /// When attempts are made.
-    pub(crate) const fn planned(&self) -> &Schedule {
-        &self.schedule
-    }
-
     /// Counts an attempt that ended so, and tells the wait before the next one; `None` when there is none, because it was
     /// acknowledged, its failure is final, or the schedule is used up. `headers` are the answer's.
     pub(crate) fn next(&mut self, outcome: Outcome, headers: Option<&HeaderMap>) -> Option<Duration> {
@@ -171,12 +166,8 @@ impl RetryPolicy {
 /// Whether an attempt that ended so is made again. 410 asks to stop, whatever else the provider retries.
 fn is_retried(after: Retried, outcome: Outcome) -> bool {
     match outcome {
-        Outcome::Answered(status) if status.is_success() || status == StatusCode::GONE => false,
-        Outcome::Answered(status) => match after {
-            Retried::Nothing => false,
-            Retried::ServerErrors => status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS,
-            Retried::AnythingButSuccess => true,
-        },
+        Outcome::Answered(StatusCode::GONE) => false,
+        Outcome::Answered(status) => after.includes(status),
         Outcome::Failed(fault) => after != Retried::Nothing && fault.may_pass(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use crate::provider::Provider;
+use crate::provider::{Provider, Retried};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -57,11 +57,10 @@ impl Schedule {
     /// The schedule of this provider: its own where it is known; else waits that grow fivefold from 5 s for as long as the
     /// provider is known to send again.
     pub fn of(provider: &Provider) -> Self {
-        match provider.name() {
-            "dasha-blackbox" => Self::DASHA_BLACKBOX,
-            "standard-webhooks" => Self::STANDARD_WEBHOOKS,
-            _ if provider.retries().after == crate::provider::Retried::Nothing => Self::ONCE,
-            _ => Self::growing_within(provider.retries().span),
+        match provider.retry_schedule() {
+            [] if provider.retries().after == Retried::Nothing => Self::ONCE,
+            [] => Self::growing_within(provider.retries().span),
+            waits => Self::new(waits),
         }
     }
 
@@ -126,8 +125,9 @@ mod tests {
 
     #[test]
     fn waits_that_are_not_known_end_when_the_provider_is_known_to() {
-        let schedule = Schedule::of(&provider::STRIPE);
-        assert!(schedule.span() <= provider::STRIPE.retries().span);
+        assert!(provider::META.retry_schedule().is_empty(), "an example of an unknown schedule");
+        let schedule = Schedule::of(&provider::META);
+        assert!(schedule.span() <= provider::META.retries().span);
         assert!(schedule.attempts() > 5, "{schedule:?}");
         assert!(schedule.waits().is_sorted());
     }

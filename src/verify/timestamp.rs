@@ -115,7 +115,7 @@ impl TimestampFormat {
     }
 
     /// The text of `time`; `None` when this format cannot hold it.
-    pub(super) fn write(self, time: SystemTime) -> Option<String> {
+    pub(crate) fn write(self, time: SystemTime) -> Option<String> {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         match self {
             Self::Seconds => Some(since.as_secs().to_string()).filter(|text| text.len() <= 11),

@@ -24,5 +24,7 @@ mod serve;
 mod sqlite;
 mod stack;
 mod support;
+#[cfg(feature = "test-util")]
+mod test_util;
 mod verify;
 mod webhook_inbox;

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex},
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_webhook::{
     Provider, SigningSecret, Verified, Webhook, provider,
     sender::{OutgoingId, SendLayer, SignLayer},
+    test_util::Message,
 };
 
 use super::{WHSEC, client, secret};
@@ -28,16 +30,11 @@ fn shared_secret(preset: &Provider) -> Option<SigningSecret> {
     })
 }
 
-/// Has an id, a type and a time wherever a preset has one.
-fn body() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
-    format!(r#"{{"id":"evt_1","type":"a.b","webhookTimestamp":{now},"callId":"c","event_id":"e"}}"#)
-}
-
 #[tokio::test]
 async fn what_any_preset_sends_its_stack_takes() {
-    for preset in provider::ALL {
-        let secret = shared_secret(preset).unwrap_or_else(|| panic!("no secret for {}", preset.name()));
+    for (name, preset) in provider::all() {
+        let secret = shared_secret(preset).unwrap_or_else(|| panic!("no secret for {name}"));
+        let message = Message::sample(preset, SystemTime::now()).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&seen);
         let handler = service_fn(move |request: Request<Verified>| {
@@ -51,14 +48,18 @@ async fn what_any_preset_sends_its_stack_takes() {
             ServiceBuilder::new().layer(layer.retrying(|policy| policy.no_more_than(1))).service(client());
         let request = || {
             let method = preset.methods()[0].clone();
-            Request::builder().method(method).uri(server.url("/in?a=b")).body(Full::from(body())).unwrap()
+            Request::builder()
+                .method(method)
+                .uri(server.url("/in?a=b"))
+                .body(Full::from(message.body().clone()))
+                .unwrap()
         };
         let answer = sender.oneshot(request()).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK, "{}", preset.name());
-        assert_eq!(seen.lock().unwrap().len(), 1, "{}", preset.name());
+        assert_eq!(answer.status(), StatusCode::OK, "{name}");
+        assert_eq!(seen.lock().unwrap().len(), 1, "{name}");
 
         let unsigned = client().oneshot(request()).await.unwrap();
-        assert_eq!(unsigned.status(), StatusCode::UNAUTHORIZED, "{}", preset.name());
+        assert_eq!(unsigned.status(), StatusCode::UNAUTHORIZED, "{name}");
     }
 }
 
