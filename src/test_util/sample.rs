@@ -15,7 +15,6 @@ pub(super) const EVENT_TYPE: &str = "sample.created";
 /// JSON with an id, an event type and a time wherever this provider has them.
 pub(super) fn body(provider: &Provider, id: &str, event_type: &str, at: SystemTime) -> Bytes {
     let mut body = Value::Object(Map::new());
-    // The first wins, so what decides over an id is written before what only might.
     for source in provider.type_sources() {
         match source {
             TypeSource::Pointer(pointer) => put(&mut body, pointer, type_of(provider, event_type).into()),
@@ -40,7 +39,8 @@ pub(super) fn body(provider: &Provider, id: &str, event_type: &str, at: SystemTi
         let number = text.parse::<u64>().map(Value::from);
         put(&mut body, pointer, number.unwrap_or(Value::String(text)));
     }
-    put(&mut body, "/sample", true.into());
+    // Two samples are two deliveries, also where nothing but the body tells them apart.
+    put(&mut body, "/sample", id.into());
     Bytes::from(body.to_string())
 }
 

@@ -76,6 +76,11 @@ impl Timestamp {
         &self.place
     }
 
+    /// How it is written.
+    pub const fn format(&self) -> TimestampFormat {
+        self.format
+    }
+
     /// The largest accepted age.
     pub const fn largest_age(&self) -> Option<Duration> {
         self.past
