@@ -2,6 +2,8 @@
 
 mod ack;
 mod allowlist;
+#[cfg(feature = "cli")]
+mod cli;
 mod client_ip;
 #[cfg(feature = "axum")]
 mod fits_axum;
