@@ -17,8 +17,10 @@ pub struct Case {
     pub now: i64,
 }
 
-const FAMILIES: [[&str; 3]; 2] =
-    [["webhook-id", "webhook-timestamp", "webhook-signature"], ["svix-id", "svix-timestamp", "svix-signature"]];
+const FAMILIES: [[&str; 3]; 2] = [
+    ["webhook-id", "webhook-timestamp", "webhook-signature"],
+    ["svix-id", "svix-timestamp", "svix-signature"],
+];
 
 impl Case {
     pub fn generate(random: &mut Rng) -> Self {
@@ -31,7 +33,9 @@ impl Case {
         let signature = signature(random, &good);
         let mut headers = HeaderMap::new();
         for family in families(random) {
-            for (name, value) in family.iter().zip([id.as_bytes(), timestamp.as_bytes(), signature.as_bytes()]) {
+            for (name, value) in
+                family.iter().zip([id.as_bytes(), timestamp.as_bytes(), signature.as_bytes()])
+            {
                 if random.u8(..60) == 0 {
                     continue;
                 }
@@ -87,7 +91,8 @@ fn secret(random: &mut Rng) -> (String, Vec<u8>) {
 }
 
 fn id(random: &mut Rng) -> String {
-    let letters = |random: &mut Rng, count: usize| (0..count).map(|_| random.alphanumeric()).collect::<String>();
+    let letters =
+        |random: &mut Rng, count: usize| (0..count).map(|_| random.alphanumeric()).collect::<String>();
     match random.u8(..40) {
         0 => String::new(),
         1 => format!("msg.{}", letters(random, 5)),

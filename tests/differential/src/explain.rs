@@ -15,7 +15,10 @@ pub fn difference(case: &Case, judge: Judge, ours: Judgement, theirs: Judgement)
         (Judgement::Accept, Judgement::Reject) => wider(case, &names),
         (Judgement::Reject, Judgement::Panic) => {
             let number = first(&case.headers, names.timestamp).parse::<i64>().ok()?;
-            case.now.checked_sub(number).is_none().then_some("they panic: a timestamp that overflows their subtraction")
+            case.now
+                .checked_sub(number)
+                .is_none()
+                .then_some("they panic: a timestamp that overflows their subtraction")
         }
         _ => None,
     }
@@ -55,7 +58,8 @@ fn stricter(case: &Case, judge: Judge, names: &Names) -> Option<&'static str> {
     let repeated = [names.id, names.timestamp, names.signature]
         .iter()
         .any(|name| case.headers.get_all(*name).iter().count() > 1);
-    let signatures = first(&case.headers, names.signature).split(' ').filter(|one| one.starts_with("v1,")).count();
+    let signatures =
+        first(&case.headers, names.signature).split(' ').filter(|one| one.starts_with("v1,")).count();
     Some(match () {
         () if key.is_empty() && judge == Judge::StandardWebhooks => "they accept: an empty secret",
         () if names.mixed => "they accept: headers of two families mixed",
@@ -74,7 +78,9 @@ fn stricter(case: &Case, judge: Judge, names: &Names) -> Option<&'static str> {
 fn wider(case: &Case, names: &Names) -> Option<&'static str> {
     let timestamp = first(&case.headers, names.timestamp);
     Some(match () {
-        () if std::str::from_utf8(&case.body).is_err() => "we accept: a body that is not UTF-8, signed as it is",
+        () if std::str::from_utf8(&case.body).is_err() => {
+            "we accept: a body that is not UTF-8, signed as it is"
+        }
         () if is_other_spelling(timestamp) => "we accept: a timestamp with zeros before it, signed as it is",
         () => return None,
     })

@@ -84,6 +84,18 @@ fn verify(preset: &Provider, case: &Case) -> Option<()> {
     at_once(verifier.verify(Received::new(&head, &body, now), prepared)).ok().map(drop)
 }
 
+/// Whether all three sign this body alike, under this secret and at this time; `None` where one of them signs nothing.
+pub fn sign_alike(case: &Case, id: &str) -> Option<bool> {
+    let secret = SigningSecret::from_text(case.secret.as_str()).ok()?;
+    let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(case.now).ok()?);
+    let mut request = Request::new(Bytes::from(case.body.clone()));
+    provider::STANDARD_WEBHOOKS.sign(&mut request, &secret, &Signing::new(id, at)).ok()?;
+    let ours = request.headers().get("webhook-signature")?.to_str().ok()?;
+    let svix = svix::webhooks::Webhook::new(&case.secret).ok()?.sign(id, case.now, &case.body).ok()?;
+    let standard = standardwebhooks::Webhook::new(&case.secret).ok()?.sign(id, case.now, &case.body).ok()?;
+    Some(ours == svix && ours == standard)
+}
+
 /// The result of a future that need not wait: a ring of keys is here already.
 fn at_once<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {

@@ -26,8 +26,7 @@ struct Tally {
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u64>());
-    let (Ok(cases), Ok(seed)) =
-        (arguments.next().unwrap_or(Ok(CASES)), arguments.next().unwrap_or(Ok(1)))
+    let (Ok(cases), Ok(seed)) = (arguments.next().unwrap_or(Ok(CASES)), arguments.next().unwrap_or(Ok(1)))
     else {
         eprintln!("usage: differential [CASES] [SEED]");
         return ExitCode::from(2);
@@ -35,13 +34,16 @@ fn main() -> ExitCode {
     // A panic of a crate that is compared is a judgement, and not told at length.
     std::panic::set_hook(Box::new(|_| {}));
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut tallies: [(Judge, Tally); 2] = [
-        (Judge::Svix, Tally::default()),
-        (Judge::StandardWebhooks, Tally::default()),
-    ];
-    let mut shown = 0;
+    let mut tallies: [(Judge, Tally); 2] =
+        [(Judge::Svix, Tally::default()), (Judge::StandardWebhooks, Tally::default())];
+    let (mut shown, mut alike, mut otherwise) = (0, 0_u64, 0_u64);
     for number in 0..cases {
         let case = Case::generate(&mut random);
+        match judges::sign_alike(&case, &format!("msg_{number}")) {
+            Some(true) => alike += 1,
+            Some(false) => otherwise += 1,
+            None => {}
+        }
         for (judge, tally) in &mut tallies {
             let (ours, theirs) = (judge.ours(&case), judge.theirs(&case));
             match (ours, theirs) {
@@ -61,7 +63,9 @@ fn main() -> ExitCode {
         }
     }
     println!("{cases} cases, seed {seed}");
-    let mut unexplained = 0;
+    println!("{alike:>9}  signed alike by all three");
+    println!("{otherwise:>9}  signed otherwise");
+    let mut unexplained = otherwise;
     for (judge, tally) in tallies {
         println!("\n{}", judge.name());
         println!("{:>9}  both accept", tally.both_accept);
