@@ -37,6 +37,7 @@
 //! | store first, answer, and process afterwards, here or elsewhere | [`Webhook::inbox`], [`inbox`] and [`store`] |
 //! | write refusals in a form of one's own | [`render`] and [`rejection`] |
 //! | sign and send deliveries, and send them again as a provider does | [`sender`] |
+//! | test what receives: signed requests, a sender that misbehaves, a journal | `test_util` (feature `test-util`) |
 //! | serve without standing open for ever | [`serve`] |
 //! | write a store or a verifier | [`store::ClaimStore`], [`store::InboxStore`], [`conformance`], [`verify::Verifier`] |
 //!

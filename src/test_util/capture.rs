@@ -240,7 +240,8 @@ mod tests {
         fn what_is_written_is_read(body in proptest::collection::vec(any::<u8>(), 0..100)) {
             let mut text = format!("PUT /x HTTP/1.1\r\nA: b\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
             text.extend_from_slice(&body);
-            prop_assert_eq!(Captured::from_http(&text).unwrap().request.body(), &body);
+            let captured = Captured::from_http(&text).unwrap();
+            prop_assert_eq!(captured.request.body(), &body);
         }
     }
 }

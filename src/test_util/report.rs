@@ -36,7 +36,7 @@ pub struct Report {
     pub attempts: Vec<Attempt>,
     /// Whether the provider sends the id besides the body.
     pub(super) sends_id: bool,
-    /// The SHA-256 of each body that was signed.
+    /// The SHA-256 of each body that was sent.
     pub(super) digests: Vec<[u8; 32]>,
 }
 

@@ -208,13 +208,13 @@ impl Sender {
         Ok(reports.into_iter().map(|(_, report)| report).collect())
     }
 
-    /// One attempt, and the SHA-256 of the body that was signed.
+    /// One attempt, and the SHA-256 of the body that was sent.
     async fn attempt(&self, message: &Message, mischief: Mischief) -> Result<([u8; 32], Attempt), KitError> {
         let clock = self.passing.clock();
         let at = clock.wall();
         let mut request = message.sign(&self.provider, &self.secret, &self.uri, at)?;
-        let digest = Sha256::digest(request.body()).into();
         mischief.apply(&self.provider, &mut request);
+        let digest = Sha256::digest(request.body()).into();
         let started = Instant::now();
         if let Mischief::Late { by } = mischief {
             self.passing.pass(by).await;

@@ -177,6 +177,9 @@ pub struct Inbox {
     /// seen, unless given.
     #[arg(long, global = true)]
     pub store: Option<String>,
+    /// The schema of its tables in Postgres, where it is not tower_webhook.
+    #[arg(long, global = true)]
+    pub schema: Option<String>,
     #[command(subcommand)]
     pub task: Task,
 }

@@ -28,6 +28,8 @@ pub enum Fault {
     Tls(#[from] rustls::Error),
     #[error("no store: name one with --store or TOWER_WEBHOOK_STORE")]
     NoStore,
+    #[error("the store is not named as sqlite:PATH or postgres:URL")]
+    StoreForm,
     #[error("there is no inbox at {path:?}")]
     NoInbox { path: PathBuf },
     #[error("the store cannot be opened")]

@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub async fn run(arguments: arguments::Inbox, output: &Output) -> Result<Answer, Fault> {
-    let inbox = store::open(arguments.store).await?;
+    let inbox = store::open(arguments.store, arguments.schema).await?;
     match arguments.task {
         Task::Counts => counts(&inbox, output).await,
         Task::List { filter, limit, after } => {

@@ -12,7 +12,7 @@ use crate::fault::Fault;
 const VARIABLE: &str = "TOWER_WEBHOOK_STORE";
 
 /// Opens an inbox that is there.
-pub async fn open(named: Option<String>) -> Result<Inbox, Fault> {
+pub async fn open(named: Option<String>, schema: Option<String>) -> Result<Inbox, Fault> {
     let name = named.or_else(|| std::env::var(VARIABLE).ok()).ok_or(Fault::NoStore)?;
     let store: Arc<dyn InboxStore> = match name.split_once(':') {
         Some(("sqlite", path)) => {
@@ -24,11 +24,16 @@ pub async fn open(named: Option<String>) -> Result<Inbox, Fault> {
             Arc::new(SqliteStore::open(path).map_err(|error| Fault::Open(error.into()))?)
         }
         Some(("postgres" | "postgresql", rest)) => {
-            let url = if rest.starts_with("//") { name.clone() } else { rest.to_owned() };
-            let store = PostgresStore::connect(&url).await.map_err(|error| Fault::Open(error.into()))?;
-            Arc::new(store)
+            let url = if rest.starts_with("//") { &name } else { rest };
+            let config = url.parse::<tokio_postgres::Config>().map_err(|error| Fault::Open(error.into()))?;
+            let mut builder = PostgresStore::builder(config);
+            if let Some(schema) = schema {
+                builder = builder.schema(schema);
+            }
+            Arc::new(builder.open().await.map_err(|error| Fault::Open(error.into()))?)
         }
-        _ => return Err(Fault::Malformed { text: name, what: "store: write sqlite:PATH or postgres:URL" }),
+        // It may hold a password, and is not shown.
+        _ => return Err(Fault::StoreForm),
     };
     Ok(Inbox::shared(store))
 }

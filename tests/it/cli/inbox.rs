@@ -1,6 +1,6 @@
 //! `inbox`, beside a store that is in use.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tower::ServiceExt;
 use tower_webhook::{
@@ -11,12 +11,23 @@ use tower_webhook::{
 use super::{Ended, run};
 use crate::support::{github, scratch::Scratch};
 
-async fn tool(store: &str, arguments: &[&str]) -> Ended {
-    run(&[&["--json", "inbox", "--store", store], arguments].concat()).await
+/// Where the inbox is, as the tool is told.
+#[derive(Clone)]
+struct Place(Vec<String>);
+
+impl Place {
+    async fn tool(&self, arguments: &[&str]) -> Ended {
+        self.tool_as(&["--json"], arguments).await
+    }
+
+    async fn tool_as(&self, how: &[&str], arguments: &[&str]) -> Ended {
+        let place: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        run(&[how, &["inbox"], &place[..], arguments].concat()).await
+    }
 }
 
 /// Settles whatever is due.
-async fn settle(store: &SqliteStore, settlement: Settlement) {
+async fn settle(store: &dyn InboxStore, settlement: Settlement) {
     let endpoints = ["github".into()];
     let request = LeaseRequest { endpoints: &endpoints, limit: 10, lease: Duration::from_secs(60) };
     for leased in store.lease(request).await.unwrap().deliveries {
@@ -26,11 +37,32 @@ async fn settle(store: &SqliteStore, settlement: Settlement) {
 }
 
 #[tokio::test]
-async fn deliveries_are_counted_listed_shown_requeued_and_purged() {
+async fn deliveries_in_sqlite_are_counted_listed_shown_requeued_and_purged() {
     let scratch = Scratch::new();
     let path = scratch.file("inbox.db");
-    let (store, place) = (SqliteStore::open(&path).unwrap(), format!("sqlite:{}", path.display()));
-    let inbox = Inbox::new(store.clone());
+    let store = Arc::new(SqliteStore::open(&path).unwrap());
+    tour(Place(vec!["--store".into(), format!("sqlite:{}", path.display())]), store).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn deliveries_in_postgres_are_too() {
+    use crate::support::postgres::{fresh_schema, shared};
+    let (url, schema) = (shared().url("postgres"), fresh_schema());
+    let builder = tower_webhook::store::PostgresStore::builder(url.parse().unwrap()).schema(schema.as_str());
+    let store = Arc::new(builder.open().await.unwrap());
+    tour(Place(vec!["--store".into(), url, "--schema".into(), schema]), store).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_misspelt_is_not_shown_since_it_may_hold_a_password() {
+    let ended = run(&["inbox", "counts", "--store", "postgrse://app:pass-word@db/app"]).await;
+    assert_eq!(ended.code, 3);
+    assert!(!ended.progress.contains("pass-word"), "{}", ended.progress);
+}
+
+async fn tour(place: Place, store: Arc<dyn InboxStore>) {
+    let inbox = Inbox::shared(Arc::clone(&store));
     let stack = github::webhook().inbox(&inbox, "github").unwrap();
     for id in ["id-1", "id-2"] {
         let answer =
@@ -38,40 +70,40 @@ async fn deliveries_are_counted_listed_shown_requeued_and_purged() {
         assert!(answer.status().is_success());
     }
 
-    let counts = tool(&place, &["counts"]).await.json();
+    let counts = place.tool(&["counts"]).await.json();
     assert_eq!(
         (&counts["counts"][0]["state"], &counts["counts"][0]["deliveries"]),
         (&"pending".into(), &2.into())
     );
-    let listed = tool(&place, &["list", "--endpoint", "github"]).await.json();
+    let listed = place.tool(&["list", "--endpoint", "github"]).await.json();
     let number = listed["deliveries"][0]["number"].as_i64().unwrap().to_string();
     assert_eq!(listed["deliveries"][0]["delivery_id"], "id-1");
     assert_eq!(
-        tool(&place, &["list", "--endpoint", "other"]).await.json()["deliveries"],
+        place.tool(&["list", "--endpoint", "other"]).await.json()["deliveries"],
         serde_json::json!([])
     );
     assert_eq!(
-        tool(&place, &["list", "--after", &number]).await.json()["deliveries"][0]["delivery_id"],
+        place.tool(&["list", "--after", &number]).await.json()["deliveries"][0]["delivery_id"],
         "id-2"
     );
 
-    let shown = run(&["inbox", "--store", &place, "show", &number, "--payload"]).await;
+    let shown = place.tool_as(&[], &["show", &number, "--payload"]).await;
     assert!(shown.code == 0 && shown.out.contains(r#"{"of":"id-1"}"#), "{}", shown.out);
-    assert_eq!(tool(&place, &["show", "999"]).await.code, 1, "there is none");
-    assert_eq!(tool(&place, &["requeue", &number]).await.code, 1, "it is no dead letter");
+    assert_eq!(place.tool(&["show", "999"]).await.code, 1, "there is none");
+    assert_eq!(place.tool(&["requeue", &number]).await.code, 1, "it is no dead letter");
 
-    settle(&store, Settlement::DeadLetter { reason: "it broke".into() }).await;
-    let shown = tool(&place, &["show", &number]).await.json();
+    settle(&*store, Settlement::DeadLetter { reason: "it broke".into() }).await;
+    let shown = place.tool(&["show", &number]).await.json();
     assert_eq!(
         (&shown["state"], &shown["history"][0]["reason"]),
         (&"dead-letter".into(), &"it broke".into())
     );
-    assert_eq!(tool(&place, &["requeue", &number]).await.json()["requeued"], 1);
-    assert_eq!(tool(&place, &["requeue", "--all"]).await.json()["requeued"], 1);
+    assert_eq!(place.tool(&["requeue", &number]).await.json()["requeued"], 1);
+    assert_eq!(place.tool(&["requeue", "--all"]).await.json()["requeued"], 1);
 
-    settle(&store, Settlement::Processed).await;
-    assert_eq!(tool(&place, &["purge", "--older-than", "1d"]).await.json()["purged"], 0);
-    assert_eq!(tool(&place, &["purge", "--state", "dead-letter", "--all"]).await.json()["purged"], 0);
-    assert_eq!(tool(&place, &["purge", "--all"]).await.json()["purged"], 2);
-    assert_eq!(tool(&place, &["counts"]).await.json()["counts"], serde_json::json!([]));
+    settle(&*store, Settlement::Processed).await;
+    assert_eq!(place.tool(&["purge", "--older-than", "1d"]).await.json()["purged"], 0);
+    assert_eq!(place.tool(&["purge", "--state", "dead-letter", "--all"]).await.json()["purged"], 0);
+    assert_eq!(place.tool(&["purge", "--all"]).await.json()["purged"], 2);
+    assert_eq!(place.tool(&["counts"]).await.json()["counts"], serde_json::json!([]));
 }
