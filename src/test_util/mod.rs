@@ -32,9 +32,10 @@
 //! let report = sender.deliver_with(&message, [Mischief::HangUp { after: Duration::ZERO }]).await?;
 //! assert!(report.acknowledged());
 //!
-//! // Both outcomes: what is delivered is processed once, and what was changed on its way is not.
-//! let forged = sender.deliver_with(&Message::new("{}"), [Mischief::CorruptBody]).await?;
-//! assert_eq!(forged.last().map(|attempt| attempt.outcome.to_string()).as_deref(), Some("answered 401"));
+//! // Both outcomes: what is delivered is processed once, and what somebody else has signed never is.
+//! let forger = sender.secret(SigningSecret::from_text("whsec_YW5vdGhlcg==")?);
+//! let forged = forger.deliver(&Message::new("{}")).await?;
+//! assert!(!forged.acknowledged());
 //! journal.assert_each_once(&[report]);
 //! journal.assert_never(&[forged]);
 //! # Ok(())
