@@ -34,6 +34,21 @@ struct Made {
 
 type Attempts = Arc<Mutex<Vec<Made>>>;
 
+/// Notes an attempt when it ends, by its answer or by being given up.
+struct Note {
+    attempts: Attempts,
+    started: Instant,
+    result: Option<String>,
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        let result = self.result.take().unwrap_or_else(|| SendFault::TimedOut.name().to_owned());
+        let made = Made { result, seconds: self.started.elapsed().as_secs_f64() };
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).push(made);
+    }
+}
+
 pub async fn run(arguments: Send, output: &Output) -> Result<Answer, Fault> {
     let preset = arguments::preset(&arguments.provider)?;
     let secret = arguments.secrets.read()?.swap_remove(0).secret;
@@ -82,14 +97,12 @@ fn watched(
     service_fn(move |request| {
         let (client, attempts) = (client.clone(), Arc::clone(&attempts));
         async move {
-            let started = Instant::now();
+            let mut note = Note { attempts, started: Instant::now(), result: None };
             let answer = client.request(request).await;
-            let result = match &answer {
+            note.result = Some(match &answer {
                 Ok(response) => format!("answered {}", response.status().as_u16()),
                 Err(error) => SendFault::of(error).name().to_owned(),
-            };
-            let made = Made { result, seconds: started.elapsed().as_secs_f64() };
-            attempts.lock().unwrap_or_else(PoisonError::into_inner).push(made);
+            });
             answer.map_err(|error| SendError::Client(error.into()))
         }
     })
@@ -127,7 +140,7 @@ fn report(
         (None, None) => String::new(),
     };
     let what = if acknowledged { "acknowledged" } else { "not acknowledged" };
-    let text = format!("{what}: delivery {id}, {} answered or failed attempts, {last}\n", made.len());
+    let text = format!("{what}: delivery {id}, attempts: {}, {last}\n", made.len());
     output.result(&json, &text)?;
     Ok(if acknowledged { Answer::Yes } else { Answer::No })
 }

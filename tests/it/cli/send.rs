@@ -84,3 +84,19 @@ async fn a_refusal_and_a_receiver_that_is_not_there_are_told_apart() {
     assert_eq!((ended.code, &ended.json()["fault"]), (1, &"refused".into()));
     assert_eq!(ended.json()["attempts"].as_array().unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn an_attempt_that_is_given_up_counts_as_one() {
+    let silent = service_fn(|_: Request<hyper::body::Incoming>| {
+        std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
+    });
+    let server = Server::start(silent).await;
+    let url = server.url("/");
+    let limits = ["--json", "send", "--waits", "0", "--answer-limit", "0.2"];
+    let ended = run(&[&limits[..], &SIGNED[..], &[&url]].concat()).await;
+    let json = ended.json();
+    assert_eq!((ended.code, &json["fault"]), (1, &"timed-out".into()), "{json}");
+    let results: Vec<_> =
+        json["attempts"].as_array().unwrap().iter().map(|made| made["result"].clone()).collect();
+    assert_eq!(results, ["timed-out", "timed-out"]);
+}
