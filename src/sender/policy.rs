@@ -56,7 +56,26 @@ type Observer = Arc<dyn Fn(Again<'_>) + Send + Sync>;
 
 /// Sends again as a provider does, for [`tower::retry`]. See [the module](super).
 ///
-/// A clone counts attempts of its own, so that each request has its own schedule.
+/// A clone counts attempts of its own, so that each request has its own schedule. It is a policy for the requests that
+/// [`OutgoingLayer`](super::OutgoingLayer) has made,
+///
+/// ```
+/// # use http::{Request, Response};
+/// # use tower::retry::Policy;
+/// # use tower_webhook::{provider, sender::{Outgoing, RetryPolicy, SendError}};
+/// fn is_policy_for<B>(_: impl Policy<Request<B>, Response<()>, SendError>) {}
+/// is_policy_for::<Outgoing>(RetryPolicy::of(&provider::STRIPE));
+/// ```
+///
+/// and for no others, whose every attempt would be a delivery of its own:
+///
+/// ```compile_fail,E0277
+/// # use http::{Request, Response};
+/// # use tower::retry::Policy;
+/// # use tower_webhook::{provider, sender::{Outgoing, RetryPolicy, SendError}};
+/// fn is_policy_for<B>(_: impl Policy<Request<B>, Response<()>, SendError>) {}
+/// is_policy_for::<http_body_util::Full<bytes::Bytes>>(RetryPolicy::of(&provider::STRIPE));
+/// ```
 #[derive(Clone)]
 pub struct RetryPolicy {
     schedule: Schedule,
