@@ -126,6 +126,11 @@ impl ManualClock {
         Self { state: Arc::new(Mutex::new(state)), moved: watch::Sender::new(()) }
     }
 
+    /// A clock that shows the machine's time of day, as it is now.
+    pub fn now() -> Self {
+        Self::at(SystemTime::now())
+    }
+
     /// Moves both scales forward and wakes whoever waited for a moment that has now come.
     pub fn advance(&self, by: Duration) {
         {

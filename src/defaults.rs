@@ -345,3 +345,11 @@ pub const SNS_TOLERANCE: Duration = Duration::from_secs(65 * 60);
 /// Largest accepted age of a PayPal transmission: PayPal sends again for three days, and it is not documented whether it
 /// then writes a new time.
 pub const PAYPAL_TOLERANCE: Duration = Duration::from_secs(3 * 24 * 3600 + 3600);
+/// The largest body that is sent: what GitHub sends at most, the most of any provider.
+pub const SEND_BODY_LIMIT: usize = 25 * 1024 * 1024;
+
+/// A wait between two sends is lengthened by up to this share of it: enough to draw apart what failed together.
+pub const SEND_JITTER: f64 = 0.1;
+
+/// The longest wait before a delivery is sent again that a receiver can ask for: a day, so that a wrong header loses none.
+pub const SEND_LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);

@@ -41,6 +41,8 @@
 //! | answer first and process afterwards, in this process | [`ack`] |
 //! | store first, answer, and process afterwards, here or elsewhere | [`Webhook::inbox`], [`inbox`] and [`store`] |
 //! | write refusals in a form of one's own | [`render`] and [`rejection`] |
+//! | sign and send deliveries, and send them again as a provider does | [`sender`] |
+//! | test what receives: signed requests, a sender that misbehaves, a journal | `test_util` (feature `test-util`) |
 //! | serve without standing open for ever | [`serve`] |
 //! | verify by fetched certificates and key sets: AWS SNS, PayPal, Plaid, Microsoft Graph | `remote` (feature `remote-keys`) |
 //! | write a store or a verifier | [`store::ClaimStore`], [`store::InboxStore`], [`conformance`], [`verify::Verifier`] |
@@ -104,9 +106,12 @@ pub mod rejection;
 pub mod remote;
 pub mod render;
 pub mod route;
+pub mod sender;
 pub mod serve;
 pub mod stack;
 pub mod store;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 pub mod verify;
 
 pub use attempt::GiveUp;

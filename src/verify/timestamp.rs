@@ -76,6 +76,11 @@ impl Timestamp {
         &self.place
     }
 
+    /// How it is written.
+    pub const fn format(&self) -> TimestampFormat {
+        self.format
+    }
+
     /// The largest accepted age.
     pub const fn largest_age(&self) -> Option<Duration> {
         self.past
@@ -131,7 +136,7 @@ impl TimestampFormat {
     }
 
     /// The text of `time`; `None` when this format cannot hold it.
-    pub(super) fn write(self, time: SystemTime) -> Option<String> {
+    pub(crate) fn write(self, time: SystemTime) -> Option<String> {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         match self {
             Self::Seconds => Some(since.as_secs().to_string()).filter(|text| text.len() <= 11),

@@ -2,6 +2,8 @@
 
 mod ack;
 mod allowlist;
+#[cfg(feature = "cli")]
+mod cli;
 mod client_ip;
 mod dasha_blackbox;
 #[cfg(feature = "axum")]
@@ -25,10 +27,13 @@ mod redis;
 mod remote;
 mod render;
 mod route;
+mod sender;
 mod serve;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stack;
 mod support;
+#[cfg(feature = "test-util")]
+mod test_util;
 mod verify;
 mod webhook_inbox;

@@ -1,0 +1,24 @@
+//! Why nothing could be sent.
+
+use crate::sender::SendError;
+
+/// Why the test kit could not send anything.
+#[non_exhaustive]
+#[derive(Debug, thiserror::Error)]
+pub enum KitError {
+    /// The address is none that a request can have.
+    #[error("{text:?} is no address for a request")]
+    Address {
+        /// What was given.
+        text: String,
+    },
+    /// A header of the message cannot stand in a request.
+    #[error("the header {name:?} cannot stand in a request")]
+    Header {
+        /// Its name.
+        name: String,
+    },
+    /// The message cannot be signed as the provider does.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}

@@ -1,0 +1,88 @@
+//! A client of hyper-util's, a server, and every preset between them.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::SystemTime,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+use tower_webhook::{
+    Provider, SigningSecret, Verified, Webhook, provider,
+    sender::{OutgoingId, SendLayer, SignLayer},
+    test_util::Message,
+};
+
+use super::{WHSEC, client, secret};
+use crate::support::server::Server;
+
+const PUBLIC: &str = "https://hooks.example.test";
+const TEXT: &str = "it_is_a_secret_to_everybody_and_long_enough_to_be_one";
+
+/// A secret with which the preset signs and verifies.
+fn shared_secret(preset: &Provider) -> Option<SigningSecret> {
+    [WHSEC, TEXT].map(secret).into_iter().find(|secret| {
+        SignLayer::new(preset.clone(), secret.clone()).is_ok()
+            && Webhook::from(preset.clone()).secret(secret.clone()).public_url(PUBLIC).build().is_ok()
+    })
+}
+
+#[tokio::test]
+async fn what_any_preset_sends_its_stack_takes() {
+    for (name, preset) in provider::all() {
+        let secret = shared_secret(preset).unwrap_or_else(|| panic!("no secret for {name}"));
+        let message = Message::sample(preset, SystemTime::now()).unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&seen);
+        let handler = service_fn(move |request: Request<Verified>| {
+            noted.lock().unwrap().push(request.body().delivery().body().clone());
+            async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
+        });
+        let stack = Webhook::from(preset.clone()).secret(secret.clone()).public_url(PUBLIC).build().unwrap();
+        let server = Server::start(stack.layer(handler)).await;
+        let layer = SendLayer::new(preset.clone(), secret).unwrap().public_url(PUBLIC).unwrap();
+        let sender =
+            ServiceBuilder::new().layer(layer.retrying(|policy| policy.no_more_than(1))).service(client());
+        let request = || {
+            let method = preset.methods()[0].clone();
+            Request::builder()
+                .method(method)
+                .uri(server.url("/in?a=b"))
+                .body(Full::from(message.body().clone()))
+                .unwrap()
+        };
+        let answer = sender.oneshot(request()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{name}");
+        assert_eq!(seen.lock().unwrap().len(), 1, "{name}");
+
+        let unsigned = client().oneshot(request()).await.unwrap();
+        assert_eq!(unsigned.status(), StatusCode::UNAUTHORIZED, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_delivery_id_is_the_callers_where_one_is_given_and_a_fresh_one_otherwise() {
+    let ids = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&ids);
+    let handler = service_fn(move |request: Request<Verified>| {
+        noted.lock().unwrap().push(request.body().delivery().id().unwrap().to_string());
+        async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
+    });
+    let stack = Webhook::from(provider::STANDARD_WEBHOOKS).secret(secret(WHSEC)).build().unwrap();
+    let server = Server::start(stack.layer(handler)).await;
+    let sender = SendLayer::new(provider::STANDARD_WEBHOOKS, secret(WHSEC)).unwrap().layer(client());
+    for id in [Some("own-1"), None, None] {
+        let mut request = Request::post(server.url("/")).body(Full::<Bytes>::from("{}")).unwrap();
+        if let Some(id) = id {
+            request.extensions_mut().insert(OutgoingId::new(id));
+        }
+        assert_eq!(sender.clone().oneshot(request).await.unwrap().status(), StatusCode::OK);
+    }
+    let ids = ids.lock().unwrap();
+    assert_eq!(ids[0], "own-1");
+    assert!(ids[1].starts_with("msg_") && ids[2].starts_with("msg_"), "{ids:?}");
+    assert_ne!(ids[1], ids[2]);
+}
