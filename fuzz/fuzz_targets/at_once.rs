@@ -25,7 +25,7 @@ pub fn judge(
     ready(verifier.verify(received, prepared))
 }
 
-pub fn ready<T>(judgement: impl Future<Output = T>) -> T {
+fn ready<T>(judgement: impl Future<Output = T>) -> T {
     match pin!(judgement).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(judgement) => judgement,
         Poll::Pending => panic!("a ring of keys is never waited for"),

@@ -1,6 +1,6 @@
 //! Requests judged by a scheme: what all presets do.
 
-use std::{borrow::Cow, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, request::Parts};
@@ -67,7 +67,7 @@ pub(super) struct Family {
 /// A request that the owner of a valid key made.
 pub(super) struct Proven<'r> {
     pub(super) covered: Covered<'r>,
-    pub(super) scheme_id: Option<Cow<'r, [u8]>>,
+    pub(super) scheme_id: Option<&'r [u8]>,
     pub(super) signed_at: Option<SystemTime>,
     pub(super) key_id: Option<Arc<str>>,
 }
@@ -77,7 +77,7 @@ pub(super) enum Covered<'r> {
     /// A token covers nothing.
     Nothing,
     Content(Content<'r>),
-    Composed(Signed<'r>),
+    Composed(Box<Signed<'r>>),
 }
 
 impl Family {
@@ -189,7 +189,11 @@ impl SchemeVerifier {
             at_once => at_once,
         };
         let event_type = self.identity.event_type(headers, fields);
-        let scheme_id = proven.scheme_id.as_deref().and_then(|id| std::str::from_utf8(id).ok());
+        let scheme_id = match &proven.covered {
+            Covered::Composed(signed) => signed.id(),
+            _ => proven.scheme_id,
+        };
+        let scheme_id = scheme_id.and_then(|id| std::str::from_utf8(id).ok());
         let derived = |of| match (of, &proven.covered) {
             (Derived::OfContent, Covered::Content(content)) => DeliveryId::derived(&content.sha256()),
             (Derived::OfContent, Covered::Composed(signed)) => DeliveryId::derived(&signed.sha256()),
@@ -281,12 +285,7 @@ fn prove_hmac<'r>(
         })
         .map_err(|keys| Rejection::SignatureMismatch { keys })?;
     let signed_at = time_in_head(scheme.frame(), received.now, prepared, in_body)?;
-    Ok(Proven {
-        covered: Covered::Content(content),
-        scheme_id: prepared.id.map(Cow::Borrowed),
-        signed_at,
-        key_id,
-    })
+    Ok(Proven { covered: Covered::Content(content), scheme_id: prepared.id, signed_at, key_id })
 }
 
 /// The same with public keys.
@@ -305,12 +304,7 @@ fn prove_public_key<'r>(
         })
         .map_err(|keys| Rejection::SignatureMismatch { keys })?;
     let signed_at = time_in_head(scheme.frame(), received.now, prepared, in_body)?;
-    Ok(Proven {
-        covered: Covered::Content(content),
-        scheme_id: prepared.id.map(Cow::Borrowed),
-        signed_at,
-        key_id,
-    })
+    Ok(Proven { covered: Covered::Content(content), scheme_id: prepared.id, signed_at, key_id })
 }
 
 /// What is signed, if all of it is there.

@@ -63,24 +63,25 @@ impl Keyed {
             Self::Sha1(keyed) => finish(keyed.clone(), feed),
             Self::Sha256(keyed) => finish(keyed.clone(), feed),
             Self::Sha512(keyed) => finish(keyed.clone(), feed),
-            Self::PlainSha256(keyed) => {
-                let mut hash = keyed.clone();
-                feed(&mut |piece| Digest::update(&mut hash, piece));
-                at_the_front(&hash.finalize())
-            }
+            Self::PlainSha256(keyed) => hash(keyed.clone(), feed),
         }
     }
 }
 
 fn finish<M: Mac>(mut mac: M, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; LONGEST] {
     feed(&mut |piece| mac.update(piece));
-    at_the_front(&mac.finalize().into_bytes())
+    let tag = mac.finalize().into_bytes();
+    let mut bytes = [0; LONGEST];
+    bytes[..tag.len()].copy_from_slice(&tag);
+    bytes
 }
 
-#[inline]
-fn at_the_front(tag: &[u8]) -> [u8; LONGEST] {
+/// Kept out of the way of MACs.
+#[cold]
+fn hash(mut hash: Sha256, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; LONGEST] {
+    feed(&mut |piece| Digest::update(&mut hash, piece));
     let mut bytes = [0; LONGEST];
-    bytes[..tag.len()].copy_from_slice(tag);
+    bytes[..32].copy_from_slice(&hash.finalize());
     bytes
 }
 

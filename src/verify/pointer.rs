@@ -56,19 +56,19 @@ impl Pointers {
     ///
     /// Of a key that is there twice the last one counts, as for the JSON parsers of nearly all languages.
     pub(crate) fn find(&self, body: &[u8]) -> Found {
-        self.read(body, false).unwrap_or_else(|| vec![None; self.count])
+        self.read::<false>(body).unwrap_or_else(|| vec![None; self.count])
     }
 
     /// The same for fields that are signed one by one. `None` where two readers could take one for different things: a key
     /// on the way that is there twice, a list or an object in a field's place, a number that is not read exactly.
     pub(super) fn find_strictly(&self, body: &[u8]) -> Option<Found> {
-        self.read(body, true)
+        self.read::<true>(body)
     }
 
-    fn read(&self, body: &[u8], is_strict: bool) -> Option<Found> {
+    fn read<const STRICT: bool>(&self, body: &[u8]) -> Option<Found> {
         let mut found = vec![None; self.count];
         let mut reader = serde_json::Deserializer::from_slice(body);
-        let seek = Seek { node: &self.root, found: &mut found, is_strict };
+        let seek = Seek::<STRICT> { node: &self.root, found: &mut found };
         seek.deserialize(&mut reader).and_then(|()| reader.end()).ok()?;
         Some(found)
     }
@@ -98,13 +98,13 @@ pub(crate) fn shown_fields(body: &[u8], pointers: &[&str]) -> Vec<Option<Box<str
 /// Below this a 64-bit float holds every whole number.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-struct Seek<'p> {
+/// Whether it is strict is known when it is compiled: the way of plain schemes costs nothing for it.
+struct Seek<'p, const STRICT: bool> {
     node: &'p Node,
     found: &'p mut Found,
-    is_strict: bool,
 }
 
-impl Seek<'_> {
+impl<const STRICT: bool> Seek<'_, STRICT> {
     fn keep(&mut self, value: impl ToString) {
         if let Some(slot) = self.node.slot {
             self.found[slot] = Some(value.to_string());
@@ -113,7 +113,7 @@ impl Seek<'_> {
 
     /// What is no text and no number stands where one is looked for.
     fn misfit<E: Error>(&self) -> Result<(), E> {
-        match (self.is_strict, self.node.slot) {
+        match (STRICT, self.node.slot) {
             (true, Some(_)) => Err(E::custom(AMBIGUOUS)),
             _ => Ok(()),
         }
@@ -131,7 +131,7 @@ impl Seek<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Seek<'_> {
+impl<'de, const STRICT: bool> DeserializeSeed<'de> for Seek<'_, STRICT> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(mut self, deserializer: D) -> Result<(), D::Error> {
@@ -140,7 +140,7 @@ impl<'de> DeserializeSeed<'de> for Seek<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Seek<'_> {
+impl<'de, const STRICT: bool> Visitor<'de> for Seek<'_, STRICT> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -182,31 +182,32 @@ impl<'de> Visitor<'de> for Seek<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         self.misfit()?;
-        let Self { node, found, is_strict } = self;
         let mut seen = Vec::new();
         while let Some(name) = map.next_key::<std::borrow::Cow<'_, str>>()? {
-            let Some(at) = node.children.iter().position(|(wanted, _)| *wanted == name) else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            if is_strict {
-                if seen.contains(&at) {
-                    return Err(A::Error::custom(AMBIGUOUS));
+            match self.node.children.iter().find(|(wanted, _)| *wanted == name) {
+                Some((_, node)) => {
+                    if STRICT && seen.contains(&name) {
+                        return Err(A::Error::custom(AMBIGUOUS));
+                    }
+                    map.next_value_seed(Seek::<STRICT> { node, found: &mut *self.found })?;
+                    if STRICT {
+                        seen.push(name);
+                    }
                 }
-                seen.push(at);
+                None => drop(map.next_value::<IgnoredAny>()?),
             }
-            map.next_value_seed(Seek { node: &node.children[at].1, found, is_strict })?;
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         self.misfit()?;
-        let Self { node, found, is_strict } = self;
         for index in 0_usize.. {
-            let wanted = node.children.iter().find(|(wanted, _)| wanted.parse() == Ok(index));
+            let wanted = self.node.children.iter().find(|(wanted, _)| wanted.parse() == Ok(index));
             let more = match wanted {
-                Some((_, node)) => list.next_element_seed(Seek { node, found, is_strict })?.is_some(),
+                Some((_, node)) => {
+                    list.next_element_seed(Seek::<STRICT> { node, found: &mut *self.found })?.is_some()
+                }
                 None => list.next_element::<IgnoredAny>()?.is_some(),
             };
             if !more {

@@ -29,7 +29,8 @@ pub(super) const JSON: Rejection = Rejection::BodyUnreadable { expected: "JSON t
 /// What a composed signature covers.
 #[derive(Debug)]
 pub(in crate::verify) enum Signed<'r> {
-    Whole(Box<Assembled<'r>>),
+    /// With the delivery id, where the scheme signs one.
+    Whole(Assembled<'r>, Option<Cow<'r, [u8]>>),
     /// The digest of what all items sign.
     Items([u8; 32]),
 }
@@ -37,13 +38,22 @@ pub(in crate::verify) enum Signed<'r> {
 impl Signed<'_> {
     pub(in crate::verify) fn sha256(&self) -> [u8; 32] {
         match self {
-            Self::Whole(assembled) => assembled.sha256(),
+            Self::Whole(assembled, _) => assembled.sha256(),
             Self::Items(digest) => *digest,
+        }
+    }
+
+    pub(in crate::verify) fn id(&self) -> Option<&[u8]> {
+        match self {
+            Self::Whole(_, id) => id.as_deref(),
+            Self::Items(_) => None,
         }
     }
 }
 
 impl Bound {
+    /// Kept out of the way of plain schemes, which have no part of it.
+    #[cold]
     pub(in crate::verify) fn prove<'r>(
         &'r self,
         scheme: &'r ComposedScheme,
@@ -123,8 +133,8 @@ impl Bound {
         if let (Some(rule), Some(signed_at)) = (rule, signed_at) {
             rule.check(signed_at, now)?;
         }
-        let covered = Covered::Composed(Signed::Whole(Box::new(assembled)));
-        Ok(Proven { covered, scheme_id: given.id, signed_at, key_id })
+        let covered = Covered::Composed(Box::new(Signed::Whole(assembled, given.id)));
+        Ok(Proven { covered, scheme_id: None, signed_at, key_id })
     }
 
     /// What is signed must have an id, where an id is signed: else that of another delivery could be moved into what
@@ -170,7 +180,7 @@ impl Bound {
         match outcome {
             Ok(0) => Err(Rejection::FieldMissing { field: pointer.to_owned() }),
             Ok(_) => Ok(Proven {
-                covered: Covered::Composed(Signed::Items(digest.finalize().into())),
+                covered: Covered::Composed(Box::new(Signed::Items(digest.finalize().into()))),
                 scheme_id: None,
                 signed_at: None,
                 key_id,

@@ -50,6 +50,7 @@ impl BoundToken {
         Self { items: Items::new(&token.list, each), pointer: token.token.to_string() }
     }
 
+    #[cold]
     pub(in crate::verify) fn prove<'r>(
         &self,
         ring: &BoundRing,

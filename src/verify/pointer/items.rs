@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let Self { each, take, .. } = self;
         loop {
             let mut found = vec![None; each.count];
-            let seek = Seek { node: &each.root, found: &mut found, is_strict: true };
+            let seek = Seek::<true> { node: &each.root, found: &mut found };
             if list.next_element_seed(seek)?.is_none() {
                 return Ok(());
             }
