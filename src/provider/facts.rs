@@ -214,3 +214,23 @@ impl TypeSource {
         Self::Pointer(pointer.into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_final_differs_between_providers() {
+        let repeats = |retried: Retried| {
+            [200, 204, 302, 400, 408, 429, 500, 503]
+                .into_iter()
+                .filter(|status| retried.includes(StatusCode::from_u16(*status).unwrap()))
+                .collect::<Vec<_>>()
+        };
+        assert!(repeats(Retried::Nothing).is_empty());
+        assert_eq!(repeats(Retried::ServerErrors), [429, 500, 503]);
+        assert_eq!(repeats(Retried::AnythingButSuccess), [302, 400, 408, 429, 500, 503]);
+        assert_eq!(repeats(Retried::AnythingBut(&[200])), [204, 302, 400, 408, 429, 500, 503]);
+        assert_eq!(repeats(Retried::Only(&[408, 429, 503])), [408, 429, 503]);
+    }
+}

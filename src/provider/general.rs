@@ -198,6 +198,11 @@ impl Provider {
         self.docs
     }
 
+    /// To which deliveries' answers it reads the body.
+    pub const fn answer_meaning(&self) -> &AnswerMeaning {
+        &self.answer
+    }
+
     /// Whether it reads the body of the answer to deliveries of this type, so that a duplicate must get it too.
     pub fn answer_carries_meaning(&self, event_type: Option<&str>) -> bool {
         match &self.answer {
@@ -243,5 +248,20 @@ impl Provider {
             signing.put_id(request.headers_mut(), name)?;
         }
         self.scheme.sign(request, secret, signing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schedule_lengthens_what_is_counted_for_retries_and_never_shortens_it() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        let acme = Provider::custom("acme", Scheme::bearer()).retrying(Retried::ServerErrors, minutes(10));
+        let short = acme.clone().retrying_after([minutes(1), minutes(2)]);
+        assert_eq!(short.retry_schedule(), [minutes(1), minutes(2)]);
+        assert_eq!(short.retries().span, minutes(10));
+        assert_eq!(acme.retrying_after([minutes(5), minutes(20)]).retries().span, minutes(25));
     }
 }

@@ -133,7 +133,8 @@ const SLACK_FACTS: Facts = Facts {
         Doubt::second_hand(Fact::DeliveryId),
         Doubt::memory(Fact::EventType),
         Doubt::second_hand(Fact::Waits),
-        Doubt::second_hand(Fact::Schedule),
+        Doubt::second_hand(Fact::Retries),
+        Doubt::memory(Fact::Schedule),
     ],
     docs: "https://docs.slack.dev/authentication/verifying-requests-from-slack",
     ..USUAL
@@ -163,13 +164,15 @@ const SHOPIFY_FACTS: Facts = Facts {
     event_type: &[TypeSource::Header(text("x-shopify-topic"))],
     waits: Duration::from_secs(5),
     retries: retries(times(4, HOUR)),
+    doubts: &[Doubt::second_hand(Fact::Waits)],
     docs: "https://shopify.dev/docs/apps/build/webhooks/subscribe/https",
     ..USUAL
 };
 
 /// Shopify: <https://shopify.dev/docs/apps/build/webhooks/subscribe/https>.
 ///
-/// The delivery id, the topic and `X-Shopify-Triggered-At` are not signed. Shopify waits 5 s and retries 8 times in 4 h.
+/// The delivery id, the topic and `X-Shopify-Triggered-At` are not signed. Shopify waits 5 s (*second-hand*)
+/// and retries 8 times in 4 h.
 pub const SHOPIFY: Provider =
     preset(SHOPIFY_FACTS, hmac(SHOPIFY_FAMILIES, SignatureForm::Bare, Encoding::Base64, BODY, None));
 
@@ -243,7 +246,7 @@ const META_FACTS: Facts = Facts {
     ],
     waits: Duration::from_secs(5),
     retries: retries(times(7, DAY)),
-    doubts: &[Doubt::memory(Fact::Waits), Doubt::memory(Fact::Retries)],
+    doubts: &[Doubt::memory(Fact::DeliveryId), Doubt::memory(Fact::Waits), Doubt::memory(Fact::Retries)],
     docs: "https://developers.facebook.com/docs/graph-api/webhooks/getting-started",
     ..USUAL
 };
@@ -270,6 +273,7 @@ const TWITCH_FACTS: Facts = Facts {
     doubts: &[
         Doubt::memory(Fact::Secret),
         Doubt::memory(Fact::Tolerance),
+        Doubt::memory(Fact::EventType),
         Doubt::assumed(Fact::Waits),
         Doubt::assumed(Fact::Retries),
     ],

@@ -223,7 +223,7 @@ mod tests {
 
     use crate::{
         delivery::IdOrigin,
-        provider::{DASHA_BLACKBOX, GITLAB},
+        provider::{DASHA_BLACKBOX, DROPBOX, GITLAB, Provider, TELEGRAM, ZOOM},
         verify::{KeyRing, Received, SchemeVerifier, Signing, SigningSecret, Verdict, Verifier},
     };
 
@@ -285,5 +285,37 @@ mod tests {
             judge(&verifier, request.body(Bytes::from_static(body.as_bytes())).unwrap()).id.unwrap()
         };
         assert_ne!(id(r#"{"object_kind":"push"}"#), id(r#"{"object_kind":"issue"}"#));
+    }
+
+    fn signed(preset: &Provider, body: &'static str, age: u64) -> Verdict {
+        let secret = SigningSecret::from_text("secret").unwrap();
+        let verifier = SchemeVerifier::new(preset, KeyRing::new(secret.clone())).unwrap();
+        let mut request = Request::post("/").body(Bytes::from_static(body.as_bytes())).unwrap();
+        let at = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        preset.sign(&mut request, &secret, &Signing::new("", at)).unwrap();
+        judge(&verifier, request)
+    }
+
+    #[test]
+    fn a_retry_that_is_signed_anew_has_the_id_of_its_body() {
+        let id = |body, age| signed(&ZOOM, body, age).id.unwrap();
+        let first = id(r#"{"event":"a","event_ts":1}"#, 60);
+        assert_eq!(first.origin(), IdOrigin::Derived);
+        assert_eq!(id(r#"{"event":"a","event_ts":1}"#, 0), first);
+        assert_ne!(id(r#"{"event":"a","event_ts":2}"#, 0), first);
+    }
+
+    #[test]
+    fn notifications_that_may_be_equal_in_every_byte_are_never_deduplicated() {
+        let told = signed(&DROPBOX, r#"{"list_folder":{"accounts":["dbid:1"]}}"#, 0);
+        assert_eq!(told.id, None);
+        assert_eq!(told.event_type.as_deref(), Some("list_folder"));
+    }
+
+    #[test]
+    fn an_update_of_telegrams_has_the_type_of_the_field_that_is_there() {
+        let update = signed(&TELEGRAM, r#"{"update_id":7,"callback_query":{"id":"q"}}"#, 0);
+        assert_eq!(update.event_type.as_deref(), Some("callback_query"));
+        assert_eq!(update.id.unwrap().as_str(), "7");
     }
 }

@@ -224,9 +224,15 @@ mod tests {
         assert_eq!(**text("whsec_YWJj").key(&KeyForm::Text).unwrap(), *b"whsec_YWJj");
         assert_eq!(**text("616263").key(&KeyForm::Hex).unwrap(), *b"abc");
         assert_eq!(**SigningSecret::from_bytes(*b"!?").unwrap().key(&KeyForm::WHSEC).unwrap(), *b"!?");
-        for (wrong, form) in
-            [("whsec_YWJ", &KeyForm::WHSEC), ("not base64!", &KeyForm::WHSEC), ("abc", &KeyForm::Hex)]
-        {
+        let either = KeyForm::Base64OrText { prefix: "whsec_".into() };
+        assert_eq!(**text("whsec_YWJj").key(&either).unwrap(), *b"abc");
+        assert_eq!(**text("YWJj").key(&either).unwrap(), *b"YWJj", "without the prefix it is text");
+        for (wrong, form) in [
+            ("whsec_YWJ", &either),
+            ("whsec_YWJ", &KeyForm::WHSEC),
+            ("not base64!", &KeyForm::WHSEC),
+            ("abc", &KeyForm::Hex),
+        ] {
             let outcome = text(wrong).key(form);
             assert!(matches!(outcome, Err(ConfigError::MalformedSecret { .. })), "{wrong}");
         }

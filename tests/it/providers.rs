@@ -1,8 +1,11 @@
 //! The presets beside the providers' own SDKs, whose answers are in `tests/vectors`, and beside themselves.
 
+mod habits;
 #[path = "../../examples/conformance/line.rs"]
 mod line;
 mod round_trip;
+#[cfg(all(feature = "ed25519", feature = "p256", feature = "rsa", feature = "remote-keys"))]
+mod table;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -61,7 +61,12 @@ const OKTA_FACTS: Facts = Facts {
     event_type: &[TypeSource::Pointer(text("/data/events/0/eventType"))],
     waits: Duration::from_secs(3),
     retries: retries(HOUR),
-    doubts: &[Doubt::memory(Fact::DeliveryId), Doubt::second_hand(Fact::EventType)],
+    doubts: &[
+        Doubt::memory(Fact::Timestamp),
+        Doubt::memory(Fact::DeliveryId),
+        Doubt::second_hand(Fact::EventType),
+        Doubt::assumed(Fact::Retries),
+    ],
     docs: "https://developer.okta.com/docs/concepts/event-hooks/",
     ..USUAL
 };

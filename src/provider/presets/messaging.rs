@@ -83,6 +83,8 @@ const TELEGRAM_FACTS: Facts = Facts {
     doubts: &[
         Doubt::second_hand(Fact::Signature),
         Doubt::second_hand(Fact::Secret),
+        Doubt::second_hand(Fact::Content),
+        Doubt::second_hand(Fact::Timestamp),
         Doubt::memory(Fact::DeliveryId),
         Doubt::memory(Fact::EventType),
         Doubt::assumed(Fact::Waits),

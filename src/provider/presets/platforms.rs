@@ -20,6 +20,7 @@ const BITBUCKET_FACTS: Facts = Facts {
         Doubt::second_hand(Fact::Signature),
         Doubt::memory(Fact::Secret),
         Doubt::second_hand(Fact::Content),
+        Doubt::memory(Fact::Timestamp),
         Doubt::memory(Fact::DeliveryId),
         Doubt::second_hand(Fact::EventType),
         Doubt::memory(Fact::Waits),

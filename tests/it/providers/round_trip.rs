@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_webhook::{
@@ -19,8 +19,10 @@ use tower_webhook::{
     verify::Signing,
 };
 
-const TEXT: &str = "it's a secret to everybody, and long enough to be one";
-const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// Text, a token and padded base64 behind its prefix at once, so that it is a secret in every preset's form.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const BASE: &str = "https://hooks.example.test";
+const PATH: &str = "/in?a=b";
 /// Has a timestamp where Linear has it, and an id wherever a provider has one in the body.
 const BODY: &[u8] =
     br#"{"id":"evt_1","type":"a.b","webhookTimestamp":1760000000000,"callId":"c","event_id":"e"}"#;
@@ -29,29 +31,14 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_760_000_000)
 }
 
-/// All presets, each with a secret in its form.
-fn presets() -> [(Provider, &'static str); 13] {
-    [
-        (provider::STANDARD_WEBHOOKS, WHSEC),
-        (provider::SVIX, WHSEC),
-        (provider::GITHUB, TEXT),
-        (provider::STRIPE, TEXT),
-        (provider::SLACK, TEXT),
-        (provider::SHOPIFY, TEXT),
-        (provider::GITLAB, "a-token-of-printable-text"),
-        (provider::GITLAB_SIGNED, WHSEC),
-        (provider::LINEAR, TEXT),
-        (provider::META, TEXT),
-        (provider::TWITCH, TEXT),
-        (provider::DASHA_BLACKBOX, TEXT),
-        (provider::DASHA_BLACKBOX_STATIC, "a-token-of-printable-text"),
-    ]
+fn secret() -> SigningSecret {
+    SigningSecret::from_text(SECRET).unwrap()
 }
 
 fn stack(preset: &Provider, secret: &SigningSecret) -> WebhookLayer {
     Webhook::from(preset.clone())
         .secret(secret.clone())
-        .public_url("https://hooks.example.test")
+        .public_url(BASE)
         .clock(Arc::new(ManualClock::at(now())))
         .build()
         .unwrap()
@@ -60,8 +47,9 @@ fn stack(preset: &Provider, secret: &SigningSecret) -> WebhookLayer {
 fn signed(preset: &Provider, secret: &SigningSecret) -> Request<Bytes> {
     let mut request = Request::new(Bytes::from_static(BODY));
     *request.method_mut() = preset.methods()[0].clone();
-    *request.uri_mut() = "/in?a=b".parse().unwrap();
-    let signing = Signing::new("msg_1", now()).to_url("https://hooks.example.test/in?a=b");
+    *request.uri_mut() = PATH.parse().unwrap();
+    let url = format!("{BASE}{PATH}");
+    let signing = Signing::new("msg_1", now()).to_url(&url);
     preset.sign(&mut request, secret, &signing).unwrap();
     request
 }
@@ -93,58 +81,82 @@ fn either_case(value: &str) -> Range<usize> {
     let hex = value.bytes().rev().take_while(u8::is_ascii_hexdigit).count();
     match value.strip_prefix("Bearer ") {
         Some(_) => 0.."Bearer".len(),
-        None if hex == 64 => value.len() - hex..value.len(),
+        None if [40, 64].contains(&hex) => value.len() - hex..value.len(),
         None => 0..0,
     }
 }
 
 #[tokio::test]
 async fn what_a_preset_signs_its_stack_takes() {
-    for (preset, text) in presets() {
-        let secret = SigningSecret::from_text(text).unwrap();
-        let stack = stack(&preset, &secret);
-        assert_eq!(status(&stack, signed(&preset, &secret)).await, StatusCode::OK, "{}", preset.name());
+    for (name, preset) in provider::all() {
+        let secret = secret();
+        let stack = stack(preset, &secret);
+        assert_eq!(status(&stack, signed(preset, &secret)).await, StatusCode::OK, "{name}");
     }
 }
 
 #[tokio::test]
 async fn no_bit_of_a_signed_body_can_be_turned() {
-    for (preset, text) in presets().into_iter().filter(|(preset, _)| preset.scheme().signs_body()) {
-        let secret = SigningSecret::from_text(text).unwrap();
-        let (stack, request) = (stack(&preset, &secret), signed(&preset, &secret));
+    for (name, preset) in provider::all().iter().filter(|(_, preset)| preset.scheme().signs_body()) {
+        let secret = secret();
+        let (stack, request) = (stack(preset, &secret), signed(preset, &secret));
         for bit in 0..BODY.len() * 8 {
             let forged = request.clone().map(|body: Bytes| Bytes::from(with_bit_turned(&body, bit)));
-            assert_eq!(
-                status(&stack, forged).await,
-                StatusCode::UNAUTHORIZED,
-                "{}, bit {bit}",
-                preset.name()
-            );
+            assert_eq!(status(&stack, forged).await, StatusCode::UNAUTHORIZED, "{name}, bit {bit}");
         }
     }
 }
 
 #[tokio::test]
 async fn no_bit_of_a_signature_or_of_a_signed_header_can_be_turned() {
-    for (preset, text) in presets() {
-        let secret = SigningSecret::from_text(text).unwrap();
-        let (stack, request) = (stack(&preset, &secret), signed(&preset, &secret));
-        let proof = proof(&preset, request.headers());
-        assert!(!proof.is_empty(), "{} proves nothing", preset.name());
-        for name in proof {
-            let value = request.headers()[&name].to_str().unwrap().to_owned();
+    for (name, preset) in provider::all() {
+        let secret = secret();
+        let (stack, request) = (stack(preset, &secret), signed(preset, &secret));
+        let proof = proof(preset, request.headers());
+        assert!(!proof.is_empty(), "{name} proves nothing");
+        for header in proof {
+            let value = request.headers()[&header].to_str().unwrap().to_owned();
             for bit in 0..value.len() * 8 {
                 let turned = with_bit_turned(value.as_bytes(), bit);
                 // Control characters cannot be sent.
-                let Ok(header) = HeaderValue::from_bytes(&turned) else { continue };
+                let Ok(forgery) = HeaderValue::from_bytes(&turned) else { continue };
                 let mut forged = request.clone();
-                forged.headers_mut().insert(&name, header);
+                forged.headers_mut().insert(&header, forgery);
                 let same =
                     either_case(&value).contains(&(bit / 8)) && turned.eq_ignore_ascii_case(value.as_bytes());
                 let expected = if same { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
                 let shown = String::from_utf8_lossy(&turned).into_owned();
-                assert_eq!(status(&stack, forged).await, expected, "{}, {name}: {shown}", preset.name());
+                assert_eq!(status(&stack, forged).await, expected, "{name}, {header}: {shown}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn no_bit_of_a_signed_url_can_be_turned_and_no_other_method_taken() {
+    let signs = |part: &str, preset: &Provider| {
+        preset.scheme().summary().content.is_some_and(|content| content.contains(part))
+    };
+    let secret = secret();
+    let mut seen = 0;
+    for (name, preset) in provider::all().iter().filter(|(_, preset)| preset.scheme().signs_url()) {
+        let (stack, request) = (stack(preset, &secret), signed(preset, &secret));
+        for bit in 0..PATH.len() * 8 {
+            let turned = with_bit_turned(PATH.as_bytes(), bit);
+            // What is no path cannot be asked for.
+            let Ok(uri) = Uri::try_from(turned) else { continue };
+            let mut forged = request.clone();
+            *forged.uri_mut() = uri;
+            let shown = forged.uri().to_string();
+            assert_eq!(status(&stack, forged).await, StatusCode::UNAUTHORIZED, "{name}: {shown}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no preset signs its URL");
+    for (name, preset) in provider::all().iter().filter(|(_, preset)| signs("{method}", preset)) {
+        let both = preset.clone().sending_with([Method::POST, Method::PUT]);
+        let mut forged = signed(&both, &secret);
+        *forged.method_mut() = Method::PUT;
+        assert_eq!(status(&stack(&both, &secret), forged).await, StatusCode::UNAUTHORIZED, "{name}");
     }
 }
