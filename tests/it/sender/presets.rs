@@ -11,29 +11,18 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_webhook::{
-    Provider, SigningSecret, Verified, Webhook, provider,
-    sender::{OutgoingId, SendLayer, SignLayer},
+    Verified, Webhook, provider,
+    sender::{OutgoingId, SendLayer},
     test_util::Message,
 };
 
-use super::{WHSEC, client, secret};
+use super::{PUBLIC, WHSEC, client, secret, secrets_of};
 use crate::support::server::Server;
-
-const PUBLIC: &str = "https://hooks.example.test";
-const TEXT: &str = "it_is_a_secret_to_everybody_and_long_enough_to_be_one";
-
-/// A secret with which the preset signs and verifies.
-fn shared_secret(preset: &Provider) -> Option<SigningSecret> {
-    [WHSEC, TEXT].map(secret).into_iter().find(|secret| {
-        SignLayer::new(preset.clone(), secret.clone()).is_ok()
-            && Webhook::from(preset.clone()).secret(secret.clone()).public_url(PUBLIC).build().is_ok()
-    })
-}
 
 #[tokio::test]
 async fn what_any_preset_sends_its_stack_takes() {
     for (name, preset) in provider::all() {
-        let secret = shared_secret(preset).unwrap_or_else(|| panic!("no secret for {name}"));
+        let (signs, verifies) = secrets_of(name, preset);
         let message = Message::sample(preset, SystemTime::now()).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&seen);
@@ -41,9 +30,9 @@ async fn what_any_preset_sends_its_stack_takes() {
             noted.lock().unwrap().push(request.body().delivery().body().clone());
             async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
         });
-        let stack = Webhook::from(preset.clone()).secret(secret.clone()).public_url(PUBLIC).build().unwrap();
+        let stack = Webhook::from(preset.clone()).secret(verifies).public_url(PUBLIC).build().unwrap();
         let server = Server::start(stack.layer(handler)).await;
-        let layer = SendLayer::new(preset.clone(), secret).unwrap().public_url(PUBLIC).unwrap();
+        let layer = SendLayer::new(preset.clone(), signs).unwrap().public_url(PUBLIC).unwrap();
         let sender =
             ServiceBuilder::new().layer(layer.retrying(|policy| policy.no_more_than(1))).service(client());
         let request = || {

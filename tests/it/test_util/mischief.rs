@@ -5,13 +5,16 @@ use std::time::Duration;
 use http::StatusCode;
 use tower::Layer;
 use tower_webhook::{
-    SigningSecret, Webhook, provider,
-    sender::{Fault, Outcome, SignLayer},
+    Webhook, provider,
+    sender::{Fault, Outcome},
     test_util::{Clock, Journal, Message, Mischief, Sender},
 };
 
 use super::{clock, secret, stack};
-use crate::support::server::Server;
+use crate::{
+    sender::{PUBLIC, secrets_of},
+    support::server::Server,
+};
 
 const UNAUTHORIZED: Outcome = Outcome::Answered(StatusCode::UNAUTHORIZED);
 const OK: Outcome = Outcome::Answered(StatusCode::OK);
@@ -61,27 +64,19 @@ async fn a_slow_body_passes_within_the_lowest_rate_and_not_below_it() {
 #[tokio::test]
 async fn every_preset_takes_what_the_kit_signs_and_refuses_what_it_corrupts() {
     for (name, preset) in provider::all() {
-        let text = "it_is_a_secret_to_everybody_and_long_enough_to_be_one";
-        let texts = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", text];
-        let secrets = texts.map(|text| SigningSecret::from_text(text).unwrap());
-        let Some(secret) =
-            secrets.into_iter().find(|secret| SignLayer::new(preset.clone(), secret.clone()).is_ok())
-        else {
-            panic!("no secret for {name}");
-        };
+        let (signs, verifies) = secrets_of(name, preset);
         let (clock, journal) = (clock(), Journal::default());
-        let base = "https://hooks.example.test";
         let stack = Webhook::from(preset.clone())
-            .secret(secret.clone())
-            .public_url(base)
+            .secret(verifies)
+            .public_url(PUBLIC)
             .clock(std::sync::Arc::new(clock.clone()))
             .build()
             .unwrap();
         let app = stack.layer(journal.handler(StatusCode::OK));
-        let sender = Sender::to_service(preset.clone(), secret, app)
+        let sender = Sender::to_service(preset.clone(), signs, app)
             .turning(&clock)
             .retrying(|policy| policy.no_more_than(1));
-        let sample = || Message::sample(preset, clock.wall()).unwrap().public_url(base);
+        let sample = || Message::sample(preset, clock.wall()).unwrap().public_url(PUBLIC);
         let good = sender.deliver(&sample()).await.unwrap();
         assert!(good.acknowledged(), "{name}: {good:?}");
         let corrupt = sender.deliver_with(&sample(), [Mischief::CorruptSignature]).await.unwrap();
