@@ -13,6 +13,9 @@ use crate::{
     verify::{Signing, SigningSecret},
 };
 
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// A message to be sent: its body, and what else a provider says of it.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -30,15 +33,20 @@ impl Message {
     }
 
     /// A made-up message of this provider: JSON that has an id, an event type and a time wherever the provider's data say
-    /// that it has them. `at` is the time in it.
+    /// that it has them, or a form where it signs forms. `at` is the time in it.
     ///
     /// # Errors
     ///
     /// [`SendError::Random`] when the system gives no random bytes for an id.
     pub fn sample(provider: &Provider, at: SystemTime) -> Result<Self, SendError> {
         let id = OutgoingId::fresh()?;
-        let body = sample::body(provider, id.as_str(), sample::EVENT_TYPE, at);
-        Ok(Self { id: Some(id), event_type: Some(sample::EVENT_TYPE.to_owned()), ..Self::new(body) })
+        let (body, kind) = if provider.scheme().signs_forms() {
+            (sample::form(id.as_str(), sample::EVENT_TYPE), FORM)
+        } else {
+            (sample::body(provider, id.as_str(), sample::EVENT_TYPE, at), JSON)
+        };
+        let headers = vec![(header::CONTENT_TYPE.to_string(), kind.to_owned())];
+        Ok(Self { id: Some(id), event_type: Some(sample::EVENT_TYPE.to_owned()), headers, ..Self::new(body) })
     }
 
     /// This id in place of a fresh one.
@@ -68,6 +76,12 @@ impl Message {
     pub fn public_url(mut self, base: impl Into<String>) -> Self {
         self.public_url = Some(base.into().trim_end_matches('/').to_owned());
         self
+    }
+
+    /// The type of its body: `application/json`, unless it is another sample or a header says otherwise.
+    pub fn content_type(&self) -> &str {
+        let given = self.headers.iter().rev().find(|(name, _)| header::CONTENT_TYPE == name.as_str());
+        given.map_or(JSON, |(_, value)| value)
     }
 
     /// The body.
@@ -115,7 +129,7 @@ impl Message {
         let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
         *request.uri_mut() = uri;
         let headers = request.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
         for (name, value) in self.type_header(provider).into_iter().chain(self.headers.clone()) {
             let bad = || KitError::Header { name: name.clone() };
             let value = HeaderValue::from_str(&value).map_err(|_| bad())?;

@@ -12,9 +12,17 @@ use crate::{
 
 pub(super) const EVENT_TYPE: &str = "sample.created";
 
-/// JSON with an id, an event type and a time wherever this provider has them.
+/// A form of two fields.
+pub(super) fn form(id: &str, event_type: &str) -> Bytes {
+    Bytes::from(format!("event={event_type}&sample={id}"))
+}
+
+/// JSON with an id, an event type and a time wherever this provider has them, and what its scheme wants to sign.
 pub(super) fn body(provider: &Provider, id: &str, event_type: &str, at: SystemTime) -> Bytes {
     let mut body = Value::Object(Map::new());
+    for pointer in provider.scheme().signed_fields() {
+        put(&mut body, &pointer, "sample".into());
+    }
     for source in provider.type_sources() {
         match source {
             TypeSource::Pointer(pointer) => put(&mut body, pointer, type_of(provider, event_type).into()),

@@ -76,6 +76,36 @@ pub struct SignedHeaders {
     pub(crate) between: Text,
 }
 
+/// What a made-up body must have.
+#[cfg(feature = "test-util")]
+impl Scheme {
+    /// Whether the body is a form, or may be one.
+    pub(crate) fn signs_forms(&self) -> bool {
+        let Kind::Composed(scheme) = &self.0 else { return false };
+        matches!(scheme.place, SignaturePlace::Body { is_form: true, .. })
+            || scheme.hmac.content.iter().any(|part| matches!(part, Part::Form | Part::FormOrBodyDigest(_)))
+    }
+
+    /// Pointers to fields of the JSON body that are signed or stand beside the signature; in lists, of the first item.
+    pub(crate) fn signed_fields(&self) -> Vec<String> {
+        match &self.0 {
+            Kind::Composed(ComposedScheme { hmac, place, .. }) => {
+                let list = match place {
+                    SignaturePlace::Items { list, .. } => format!("{list}/0"),
+                    _ => String::new(),
+                };
+                let field = |part: &Part| match part {
+                    Part::Field(field) => Some(format!("{list}{}", field.pointer)),
+                    _ => None,
+                };
+                hmac.content.iter().filter_map(field).collect()
+            }
+            Kind::BodyToken(token) => vec![format!("{}/0/sample", token.list)],
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl Field {
     /// The value at this JSON pointer (RFC 6901); in a list's items, the pointer begins at the item.
     pub fn at(pointer: impl Into<Text>) -> Self {

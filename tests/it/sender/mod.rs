@@ -35,28 +35,6 @@ const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 #[cfg(feature = "test-util")]
 pub(crate) const PUBLIC: &str = "https://hooks.example.test";
 
-/// What signs, and what verifies it, in the forms that providers hand out. The first pair that fits a preset is taken.
-#[cfg(feature = "test-util")]
-const PAIRS: [(&str, &str); 2] = [
-    (WHSEC, WHSEC),
-    (
-        "it_is_a_secret_to_everybody_and_long_enough_to_be_one",
-        "it_is_a_secret_to_everybody_and_long_enough_to_be_one",
-    ),
-];
-
-/// A pair for this preset.
-#[cfg(feature = "test-util")]
-pub(crate) fn secrets_of(name: &str, preset: &tower_webhook::Provider) -> (SigningSecret, SigningSecret) {
-    use tower_webhook::{Webhook, sender::SignLayer};
-    let fits = |(signs, verifies): &(SigningSecret, SigningSecret)| {
-        SignLayer::new(preset.clone(), signs.clone()).is_ok()
-            && Webhook::from(preset.clone()).secret(verifies.clone()).public_url(PUBLIC).build().is_ok()
-    };
-    let pairs = PAIRS.into_iter().map(|(signs, verifies)| (secret(signs), secret(verifies)));
-    pairs.into_iter().find(fits).unwrap_or_else(|| panic!("no pair of secrets fits {name}"))
-}
-
 fn secret(text: &str) -> SigningSecret {
     SigningSecret::from_text(text).unwrap()
 }

@@ -16,14 +16,16 @@ use tower_webhook::{
     test_util::Message,
 };
 
-use super::{PUBLIC, WHSEC, client, secret, secrets_of};
-use crate::support::server::Server;
+use super::{PUBLIC, WHSEC, client, secret};
+use crate::support::{
+    secrets::{Pair, pairs},
+    server::Server,
+};
 
 #[tokio::test]
 async fn what_any_preset_sends_its_stack_takes() {
-    for (name, preset) in provider::all() {
-        let (signs, verifies) = secrets_of(name, preset);
-        let message = Message::sample(preset, SystemTime::now()).unwrap();
+    for Pair { name, preset, signs, verifies } in pairs() {
+        let message = Message::sample(&preset, SystemTime::now()).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&seen);
         let handler = service_fn(move |request: Request<Verified>| {
@@ -40,6 +42,7 @@ async fn what_any_preset_sends_its_stack_takes() {
             Request::builder()
                 .method(method)
                 .uri(server.url("/in?a=b"))
+                .header(http::header::CONTENT_TYPE, message.content_type())
                 .body(Full::from(message.body().clone()))
                 .unwrap()
         };

@@ -6,6 +6,7 @@ pub mod github;
 pub mod net;
 pub mod quota;
 pub mod rfc9421_keys;
+pub(crate) mod secrets;
 pub mod server;
 
 #[cfg(all(any(feature = "postgres", feature = "sqlite", feature = "redis"), unix))]

@@ -12,8 +12,11 @@ use tower_webhook::{
 
 use super::{clock, secret, stack};
 use crate::{
-    sender::{PUBLIC, secrets_of},
-    support::server::Server,
+    sender::PUBLIC,
+    support::{
+        secrets::{Pair, pairs},
+        server::Server,
+    },
 };
 
 const UNAUTHORIZED: Outcome = Outcome::Answered(StatusCode::UNAUTHORIZED);
@@ -63,8 +66,8 @@ async fn a_slow_body_passes_within_the_lowest_rate_and_not_below_it() {
 
 #[tokio::test]
 async fn every_preset_takes_what_the_kit_signs_and_refuses_what_it_corrupts() {
-    for (name, preset) in provider::all() {
-        let (signs, verifies) = secrets_of(name, preset);
+    for Pair { name, preset, signs, verifies } in pairs() {
+        let preset = &preset;
         let (clock, journal) = (clock(), Journal::default());
         let stack = Webhook::from(preset.clone())
             .secret(verifies)
