@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
@@ -22,6 +22,7 @@ use tower_webhook::{
         TWILIO_SHARED_KEY,
     },
     stack::WebhookLayer,
+    store::MemoryClaims,
     verify::Signing,
 };
 
@@ -374,6 +375,33 @@ async fn mailguns_token_is_the_signed_id_and_its_body_proves_nothing() {
     let second = outcome(&stack(&MAILGUN), changed).await.unwrap();
     assert_eq!(second.id(), first.id(), "it is the same delivery with another payload");
     assert_ne!(second.fingerprint(), first.fingerprint());
+}
+
+#[tokio::test]
+async fn another_event_under_a_captured_token_is_not_run() {
+    let stack = Webhook::from(MAILGUN)
+        .secret(secret(&MAILGUN))
+        .clock(Arc::new(ManualClock::at(now())))
+        .idempotent(MemoryClaims::default())
+        .build()
+        .unwrap();
+    let run = Arc::new(Mutex::new(Vec::new()));
+    let handler = {
+        let run = Arc::clone(&run);
+        service_fn(move |request: Request<Verified>| {
+            run.lock().unwrap().push(request.body().delivery().event_type().map(str::to_owned));
+            std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+        })
+    };
+    let service = stack.layer(handler);
+    let signed = signed_by(&MAILGUN, request("/in", None, r#"{"event-data":{"event":"delivered"}}"#));
+    let text = String::from_utf8(signed.body().to_vec()).unwrap();
+    let changed = signed.clone().map(|_| Bytes::from(text.replace("delivered", "complained")));
+    for request in [signed.clone(), changed, signed] {
+        let response = service.clone().oneshot(request.map(Full::new)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+    assert_eq!(*run.lock().unwrap(), [Some("delivered".to_owned())]);
 }
 
 #[tokio::test]
