@@ -1,0 +1,94 @@
+//! Twilio: forms, digests of bodies, URLs in several forms, and keys that fix their algorithm.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[tokio::test]
+async fn twilio_takes_gets_whose_parameters_stand_in_the_query() {
+    let mut get = request("/v?CallSid=CA1&From=%2B1415", None, "");
+    *get.method_mut() = Method::GET;
+    let delivery = outcome(&stack(&TWILIO), signed_by(&TWILIO, get)).await.unwrap();
+    let id = delivery.id().unwrap();
+    assert_eq!((id.as_str(), id.origin()), ("tok_1", IdOrigin::Unsigned));
+}
+
+#[tokio::test]
+async fn twilio_takes_no_body_that_neither_the_form_nor_a_digest_covers() {
+    let stack = stack(&TWILIO);
+    let empty = signed_by(&TWILIO, request("/in", None, ""));
+    for content_type in ["application/json", "text/plain", "multipart/form-data; boundary=x"] {
+        let mut forged = empty.clone().map(|_| Bytes::from_static(b"{}"));
+        forged.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        assert_eq!(cause(&stack, forged).await, "body-unreadable");
+    }
+    let forged = empty.map(|_| Bytes::from_static(b"a=1"));
+    assert_eq!(cause(&stack, forged).await, "signature-mismatch");
+    for broken in ["a=%", "a=%zz", "a=%ff"] {
+        let forged = signed_by(&TWILIO, request("/in", Some(FORM), "a=1")).map(|_| Bytes::from(broken));
+        assert_eq!(cause(&stack, forged).await, "body-unreadable", "{broken}");
+    }
+    let json = signed_by(&TWILIO, request("/in", Some("application/json"), "{}"));
+    assert_eq!(cause(&stack, json.map(|_| Bytes::from_static(b"[]"))).await, "body-digest-mismatch");
+}
+
+#[tokio::test]
+async fn twilio_signs_a_url_in_several_forms_and_no_other() {
+    let form = || request("/in?q=a+b%27", Some(FORM), "a=1");
+    let urls = [
+        ("https://hooks.example.test/in?q=a+b%27", true),
+        ("https://hooks.example.test:443/in?q=a+b%27", true),
+        ("https://hooks.example.test/in?q=a%20b'", true),
+        ("https://hooks.example.test:443/in?q=a%20b'", true),
+        ("http://hooks.example.test/in?q=a+b%27", false),
+        ("https://hooks.example.test:8443/in?q=a+b%27", false),
+        ("https://other.example.test/in?q=a+b%27", false),
+        ("https://hooks.example.test/in", false),
+    ];
+    for (url, passes) in urls {
+        let mut signed = form();
+        TWILIO.sign(&mut signed, &secret(&TWILIO), &Signing::new("", now()).to_url(url)).unwrap();
+        assert_eq!(outcome(&stack(&TWILIO), signed).await.is_ok(), passes, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_shared_keys_request_cannot_choose_its_algorithm() {
+    let stack = stack(&TWILIO_SHARED_KEY);
+    let name = "x-twilio-webhooks-signature-settings";
+    let signed = signed_by(&TWILIO_SHARED_KEY, request("/in", Some(FORM), "a=1"));
+    for (settings, expected) in [
+        ("key=k,algorithm=HMAC_SHA1", "header-field-mismatch"),
+        ("key=k", "header-field-mismatch"),
+        ("algorithm=HMAC_SHA256,algorithm=HMAC_SHA1", "header-field-mismatch"),
+        ("algorithm=HMAC_SHA256,algorithm=HMAC_SHA256", "header-field-mismatch"),
+        ("algorithm=hmac_sha256", "header-field-mismatch"),
+    ] {
+        let mut forged = signed.clone();
+        forged.headers_mut().insert(name, HeaderValue::from_static(settings));
+        assert_eq!(cause(&stack, forged).await, expected, "{settings}");
+    }
+    let mut named = signed.clone();
+    named.headers_mut().insert(name, HeaderValue::from_static("key=webhooks_1, algorithm=HMAC_SHA256"));
+    assert!(outcome(&stack, named).await.is_ok());
+
+    // The auth token's own signature, with its header and without, under the same secret.
+    let mut downgraded = signed_by(&TWILIO, request("/in", Some(FORM), "a=1"));
+    assert_eq!(cause(&stack, downgraded.clone()).await, "header-missing");
+    downgraded.headers_mut().insert(name, HeaderValue::from_static("algorithm=HMAC_SHA256"));
+    assert_eq!(cause(&stack, downgraded).await, "signature-malformed");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn any_form_that_twilio_signs_is_taken(fields in proptest::collection::vec(("\\PC{0,8}", "\\PC{0,8}"), 0..8)) {
+        let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let body = fields.iter().map(|(key, value)| format!("{}={}", escaped(key), escaped(value)));
+        let body = body.collect::<Vec<_>>().join("&");
+        let signed = signed_by(&TWILIO, request("/in", Some(FORM), body));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        prop_assert!(runtime.block_on(outcome(&stack(&TWILIO), signed)).is_ok());
+    }
+}
