@@ -18,6 +18,12 @@ pub enum KitError {
         /// Its name.
         name: String,
     },
+    /// What proves the provider's deliveries stands in their bodies, so that there is no header to corrupt.
+    #[error("what proves the deliveries of {provider} stands in their bodies: corrupt the body")]
+    NoProofInHeaders {
+        /// The provider.
+        provider: String,
+    },
     /// The message cannot be signed as the provider does.
     #[error(transparent)]
     Send(#[from] SendError),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request};
 
-use super::wire::WireBody;
+use super::{KitError, wire::WireBody};
 use crate::provider::Provider;
 
 /// Something that goes wrong with one attempt.
@@ -16,7 +16,8 @@ pub enum Mischief {
     None,
     /// A bit of the body is turned after it was signed; of an empty body, a byte is added.
     CorruptBody,
-    /// A letter or a digit of what proves the sender is changed.
+    /// A letter or a digit of the header that proves the sender is changed. For a provider whose proof stands in the body it is
+    /// [`KitError::NoProofInHeaders`].
     CorruptSignature,
     /// So long passes between the signature and the sending.
     Late {
@@ -44,7 +45,7 @@ pub enum Mischief {
 
 impl Mischief {
     /// Changes a signed request as this mischief does.
-    pub(super) fn apply(self, provider: &Provider, request: &mut Request<Bytes>) {
+    pub(super) fn apply(self, provider: &Provider, request: &mut Request<Bytes>) -> Result<(), KitError> {
         match self {
             Self::CorruptBody => {
                 let mut body = request.body().to_vec();
@@ -54,9 +55,10 @@ impl Mischief {
                 }
                 *request.body_mut() = body.into();
             }
-            Self::CorruptSignature => corrupt_signature(provider, request),
+            Self::CorruptSignature => corrupt_signature(provider, request)?,
             _ => {}
         }
+        Ok(())
     }
 
     /// The body as it is written.
@@ -71,8 +73,11 @@ impl Mischief {
 
 /// Changes the last letter or digit of every header that proves the sender. The last characters of base64 may stand for no
 /// bit, so the one before four others is taken where there is one.
-fn corrupt_signature(provider: &Provider, request: &mut Request<Bytes>) {
+fn corrupt_signature(provider: &Provider, request: &mut Request<Bytes>) -> Result<(), KitError> {
     let names: Vec<String> = provider.scheme().credential_headers().map(str::to_owned).collect();
+    if names.is_empty() {
+        return Err(KitError::NoProofInHeaders { provider: provider.name().to_owned() });
+    }
     for name in names {
         let Some(value) = request.headers().get(&name) else { continue };
         let mut bytes = value.as_bytes().to_vec();
@@ -84,4 +89,5 @@ fn corrupt_signature(provider: &Provider, request: &mut Request<Bytes>) {
             request.headers_mut().insert(name, value);
         }
     }
+    Ok(())
 }

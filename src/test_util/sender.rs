@@ -213,7 +213,7 @@ impl Sender {
         let clock = self.passing.clock();
         let at = clock.wall();
         let mut request = message.sign(&self.provider, &self.secret, &self.uri, at)?;
-        mischief.apply(&self.provider, &mut request);
+        mischief.apply(&self.provider, &mut request)?;
         let digest = Sha256::digest(request.body()).into();
         let started = Instant::now();
         if let Mischief::Late { by } = mischief {

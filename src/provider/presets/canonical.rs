@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use super::form::{BODY, DAY, Facts, HOUR, USUAL, family, preset, retries, text};
 use crate::{
     defaults,
-    provider::{IdSource, Provider, Retried, Retries, TypeSource},
+    provider::{Doubt, Fact, IdSource, Provider, Retried, Retries, TypeSource},
     verify::{
         Algorithm, ComposedScheme, Encoding, HeaderFamily, HmacScheme, KeyForm, Kind, Part, PathForm, Scheme,
         SignatureForm, SignaturePlace, SignedHeaders, Timestamp, TimestampFormat, TimestampPlace,
@@ -18,6 +18,12 @@ const CONTENTFUL_FACTS: Facts = Facts {
     event_type: &[TypeSource::Header(text("x-contentful-topic"))],
     waits: Duration::from_secs(30),
     retries: Retries { after: Retried::ServerErrors, span: HOUR },
+    doubts: &[
+        Doubt::memory(Fact::DeliveryId),
+        Doubt::memory(Fact::EventType),
+        Doubt::memory(Fact::Waits),
+        Doubt::memory(Fact::Retries),
+    ],
     docs: "https://www.contentful.com/developers/docs/webhooks/request-verification/",
     ..USUAL
 };
@@ -86,6 +92,11 @@ const HUBSPOT_FACTS: Facts = Facts {
     event_type: &[TypeSource::Pointer(text("/0/subscriptionType"))],
     waits: Duration::from_secs(5),
     retries: retries(DAY),
+    doubts: &[
+        Doubt::second_hand(Fact::DeliveryId),
+        Doubt::second_hand(Fact::Waits),
+        Doubt::memory(Fact::Retries),
+    ],
     docs: "https://developers.hubspot.com/docs/apps/developer-platform/build-apps/authentication/request-validation",
     ..USUAL
 };

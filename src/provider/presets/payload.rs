@@ -7,7 +7,7 @@ use super::form::{
 };
 use crate::{
     handshake,
-    provider::{Provider, TypeSource},
+    provider::{Doubt, Fact, Provider, TypeSource},
     verify::{
         Algorithm, BodyToken, ComposedScheme, Encoding, Field, HeaderFamily, HmacScheme, KeyForm, Kind, Part,
         Scheme, SignatureForm, SignaturePlace, Timestamp, TimestampFormat, TimestampPlace,
@@ -19,6 +19,7 @@ const MAILGUN_FACTS: Facts = Facts {
     id: SIGNED_ID,
     event_type: &[TypeSource::Pointer(text("/event-data/event"))],
     retries: retries(Duration::from_secs(8 * 3600 + 5 * 60)),
+    doubts: &[Doubt::memory(Fact::DeliveryId), Doubt::memory(Fact::EventType), Doubt::assumed(Fact::Waits)],
     docs: "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks",
     ..USUAL
 };
@@ -91,6 +92,7 @@ const ADYEN_FACTS: Facts = Facts {
     name: "adyen",
     event_type: &[TypeSource::Pointer(text("/notificationItems/0/NotificationRequestItem/eventCode"))],
     retries: retries(times(30, DAY)),
+    doubts: &[Doubt::memory(Fact::Waits), Doubt::memory(Fact::Retries)],
     docs: "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures",
     ..USUAL
 };
@@ -180,6 +182,11 @@ const GRAPH_FACTS: Facts = Facts {
     ],
     retries: retries(times(4, HOUR)),
     handshakes: &[handshake::MICROSOFT_GRAPH],
+    doubts: &[
+        Doubt::memory(Fact::Secret),
+        Doubt::memory(Fact::DeliveryId),
+        Doubt::second_hand(Fact::EventType),
+    ],
     docs: "https://learn.microsoft.com/graph/change-notifications-delivery-webhooks",
     ..USUAL
 };

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     defaults, handshake,
-    provider::{IdSource, Provider, TypeSource},
+    provider::{Doubt, Fact, IdSource, Provider, TypeSource},
     verify::{
         Encoding, HeaderFamily, Kind, Part, PublicKeyAlgorithm, PublicKeyScheme, Scheme, SignatureForm,
         Timestamp, TimestampFormat, TimestampPlace,
@@ -68,6 +68,7 @@ const DISCORD_FACTS: Facts = Facts {
     retries: retries(times(10, MINUTE)),
     answered_types: &[text("1"), text("2"), text("3"), text("4"), text("5")],
     handshakes: &[handshake::DISCORD_INTERACTION, handshake::DISCORD_EVENT],
+    doubts: &[Doubt::memory(Fact::Timestamp), Doubt::memory(Fact::DeliveryId), Doubt::memory(Fact::Retries)],
     docs: "https://discord.com/developers/docs/interactions/receiving-and-responding",
     ..USUAL
 };
@@ -108,6 +109,12 @@ const SENDGRID_FACTS: Facts = Facts {
     name: "sendgrid",
     waits: Duration::from_secs(3),
     retries: retries(DAY),
+    doubts: &[
+        Doubt::memory(Fact::Timestamp),
+        Doubt::second_hand(Fact::EventType),
+        Doubt::memory(Fact::Waits),
+        Doubt::memory(Fact::Retries),
+    ],
     docs: "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features",
     ..USUAL
 };

@@ -8,7 +8,7 @@ use crate::{
     handshake,
     provider::{
         Provider,
-        facts::{IdSource, Retried, Retries, TypeSource},
+        facts::{Doubt, Fact, IdSource, Retried, Retries, TypeSource},
     },
     verify::{CodeScheme, Kind, Scheme},
 };
@@ -25,6 +25,7 @@ const SNS_FACTS: Facts = Facts {
     waits: Duration::from_secs(15),
     retries: Retries { after: Retried::ServerErrors, span: HOUR },
     handshakes: &[handshake::SNS],
+    doubts: &[Doubt::memory(Fact::Tolerance), Doubt::memory(Fact::Waits)],
     docs: "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html",
     ..USUAL
 };
@@ -43,6 +44,7 @@ const PAYPAL_FACTS: Facts = Facts {
     id: SIGNED_ID,
     event_type: &[TypeSource::Pointer(text("/event_type"))],
     retries: retries(times(3, DAY)),
+    doubts: &[Doubt::assumed(Fact::Waits)],
     docs: "https://developer.paypal.com/api/rest/webhooks/rest/",
     ..USUAL
 };
@@ -59,6 +61,13 @@ const PLAID_FACTS: Facts = Facts {
     name: "plaid",
     event_type: &[TypeSource::Pointer(text("/webhook_type")), TypeSource::Pointer(text("/webhook_code"))],
     retries: retries(DAY),
+    doubts: &[
+        Doubt::memory(Fact::Content),
+        Doubt::memory(Fact::Timestamp),
+        Doubt::memory(Fact::Tolerance),
+        Doubt::memory(Fact::EventType),
+        Doubt::memory(Fact::Retries),
+    ],
     docs: "https://plaid.com/docs/api/webhooks/webhook-verification/",
     ..USUAL
 };
@@ -81,6 +90,11 @@ const GRAPH_FACTS: Facts = Facts {
     largest_body: Some(4 * 1024 * 1024),
     retries: retries(times(4, HOUR)),
     handshakes: &[handshake::MICROSOFT_GRAPH],
+    doubts: &[
+        Doubt::memory(Fact::Secret),
+        Doubt::memory(Fact::DeliveryId),
+        Doubt::second_hand(Fact::EventType),
+    ],
     docs: "https://learn.microsoft.com/en-us/graph/change-notifications-with-resource-data",
     ..USUAL
 };

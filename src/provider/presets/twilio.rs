@@ -6,7 +6,7 @@ use http::Method;
 
 use super::form::{Facts, MINUTE, USUAL, family, preset, text};
 use crate::{
-    provider::{AnswerMeaning, IdSource, Provider, Retried, Retries},
+    provider::{AnswerMeaning, Doubt, Fact, IdSource, Provider, Retried, Retries},
     verify::{
         Algorithm, ComposedScheme, Demand, Encoding, HeaderFamily, HmacScheme, KeyForm, Kind, Part, Scheme,
         SignatureForm, SignaturePlace,
@@ -18,6 +18,7 @@ const TWILIO_FACTS: Facts = Facts {
     id: &[IdSource::Header(text("i-twilio-idempotency-token"))],
     waits: Duration::from_secs(15),
     retries: Retries { after: Retried::Nothing, span: MINUTE },
+    doubts: &[Doubt::memory(Fact::DeliveryId)],
     docs: "https://www.twilio.com/docs/usage/webhooks/webhooks-security",
     ..USUAL
 };

@@ -7,7 +7,7 @@ use tower::Layer;
 use tower_webhook::{
     Webhook, provider,
     sender::{Fault, Outcome},
-    test_util::{Clock, Journal, Message, Mischief, Sender},
+    test_util::{Clock, Journal, KitError, Message, Mischief, Sender},
 };
 
 use super::{clock, secret, stack};
@@ -82,7 +82,14 @@ async fn every_preset_takes_what_the_kit_signs_and_refuses_what_it_corrupts() {
         let sample = || Message::sample(preset, clock.wall()).unwrap().public_url(PUBLIC);
         let good = sender.deliver(&sample()).await.unwrap();
         assert!(good.acknowledged(), "{name}: {good:?}");
-        let corrupt = sender.deliver_with(&sample(), [Mischief::CorruptSignature]).await.unwrap();
+        journal.assert_each_once(std::slice::from_ref(&good));
+        let corrupt = match sender.deliver_with(&sample(), [Mischief::CorruptSignature]).await {
+            Err(KitError::NoProofInHeaders { .. }) => {
+                assert!(preset.scheme().summary().headers.is_empty(), "{name}");
+                continue;
+            }
+            corrupt => corrupt.unwrap(),
+        };
         assert_eq!(corrupt.last().unwrap().outcome, UNAUTHORIZED, "{name}");
         journal.assert_each_once(&[good]);
         journal.assert_never(&[corrupt]);
