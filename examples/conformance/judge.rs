@@ -10,7 +10,7 @@ use tower_webhook::{
     ConfigError, Provider, Rejection, Verified,
     clock::ManualClock,
     delivery::Fresh,
-    handshake::{HandshakeAnswer, HandshakeLayer},
+    handshake::{HandshakeAnswer, HandshakeLayer, SignedHandshakeLayer},
     verify::VerifyLayer,
 };
 
@@ -80,20 +80,27 @@ pub async fn judge(line: &Line, preset: Provider) -> Result<Judgement, String> {
     })
 }
 
-/// Sends a handshake, which is accepted when it is answered with exactly this body.
+/// Whether two bodies say the same; the order of an object's fields says nothing.
+fn same(answer: &[u8], expected: &str) -> bool {
+    let json = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).ok();
+    answer == expected.as_bytes()
+        || json(answer).is_some_and(|answer| json(expected.as_bytes()) == Some(answer))
+}
+
+/// Sends a handshake, which is accepted when it is answered with this body.
 async fn handshake(verify: &VerifyLayer, request: Request<Bytes>, expected: &str) -> Judgement {
-    let handshakes = match HandshakeLayer::new(verify) {
-        Ok(handshakes) => handshakes,
-        Err(error) => return Judgement::reject(error),
+    let (open, signed) = match (HandshakeLayer::new(verify), SignedHandshakeLayer::new(verify)) {
+        (Ok(open), Ok(signed)) => (open, signed),
+        (Err(error), _) | (_, Err(error)) => return Judgement::reject(error),
     };
     let no_handshake = service_fn(|_: Request<Verified<Fresh>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
-    let service = handshakes.layer(verify.layer(no_handshake));
+    let service = open.layer(verify.layer(signed.layer(no_handshake)));
     let Ok(response) = service.oneshot(request.map(Full::new)).await;
     let answer = response.extensions().get::<HandshakeAnswer>();
     match (answer, response.extensions().get::<Rejection>()) {
-        (Some(answer), _) if answer.body() == expected => {
+        (Some(answer), _) if same(answer.body(), expected) => {
             Judgement { answer: Answer::Accept, reason: "answered".to_owned() }
         }
         (Some(answer), _) => Judgement::reject(String::from_utf8_lossy(answer.body())),

@@ -106,7 +106,7 @@ impl Line {
             ("resend", "standard-webhooks-v1") => provider::RESEND,
             ("sanity", "sanity-ms-base64url") => provider::SANITY,
             ("square", "square-url-body") => provider::SQUARE,
-            ("x-twitter", "x-sha256-base64") => provider::X_TWITTER,
+            ("x-twitter", "x-sha256-base64" | "x-crc") => provider::X_TWITTER,
             ("zoom", "zoom-v0") => provider::ZOOM,
             ("standard-webhooks", "standard-webhooks-v1a") => provider::STANDARD_WEBHOOKS_V1A,
             ("svix", "standard-webhooks-v1a") => provider::SVIX_V1A,
