@@ -54,6 +54,15 @@ pub enum Rejection {
     /// A subscription could not be confirmed now.
     #[error("the subscription could not be confirmed")]
     ConfirmationUnavailable,
+    /// The body is a token that this endpoint signs for whoever asks, so that its signature proves nothing.
+    #[error("the body is a token that the provider's handshake has signed for whoever asks")]
+    SignedForAnybody,
+    /// Events of several types in one delivery, and no handler for such.
+    #[error("the delivery has events of {types} types, and no handler takes them together")]
+    SeveralTypes {
+        /// How many types.
+        types: usize,
+    },
     /// A quota is used up.
     #[error("over the quota {quota}: come back in {retry_after:?}")]
     OverQuota {

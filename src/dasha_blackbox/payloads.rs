@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     category::ErrorCategory,
-    fields::{or_default, seconds, time},
+    fields::{items, or_default, seconds, time},
 };
 
 /// A payload with the fields that all of them have, and those of its own.
@@ -110,7 +110,7 @@ payload! {
         #[serde(default, deserialize_with = "or_default")]
         result: CallResult,
         /// What was said, in its order.
-        #[serde(default, deserialize_with = "or_default")]
+        #[serde(default, deserialize_with = "items")]
         transcription: Vec<Utterance>,
     }
 }
@@ -167,9 +167,12 @@ payload! {
     ToolWebHookPayload {
         /// The tool's name.
         tool_name: String,
-        /// What it is called with.
-        #[serde(alias = "toolArguments", default)]
+        /// What it is called with, in an event; see [`called_with`](Self::called_with).
+        #[serde(default, skip_serializing_if = "Value::is_null")]
         arguments: Value,
+        /// The same in a tool's request.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        tool_arguments: Value,
     }
 }
 
@@ -186,13 +189,18 @@ impl FailedWebHookPayload {
 }
 
 impl ToolWebHookPayload {
+    /// What it is called with, in whichever form it came.
+    pub fn called_with(&self) -> &Value {
+        if self.arguments.is_null() { &self.tool_arguments } else { &self.arguments }
+    }
+
     /// What it is called with, as a type.
     ///
     /// # Errors
     ///
     /// When the arguments do not fit the type. What was said in the call is in them, and may be in the error.
     pub fn arguments_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        T::deserialize(&self.arguments)
+        T::deserialize(self.called_with())
     }
 }
 
@@ -244,8 +252,10 @@ pub struct CallResult {
 #[non_exhaustive]
 pub struct Utterance {
     /// Who said it: `assistant` or `user`.
+    #[serde(deserialize_with = "or_default")]
     pub speaker: String,
     /// What was said.
+    #[serde(deserialize_with = "or_default")]
     pub text: String,
     /// When it began.
     #[serde(with = "time", skip_serializing_if = "Option::is_none")]

@@ -74,4 +74,4 @@ pub use future::HandshakeFuture;
 pub use layer::{HandshakeLayer, SignedHandshakeLayer};
 pub use service::HandshakeService;
 pub use signed_service::SignedHandshakeService;
-pub(crate) use text::PlainToken;
+pub(crate) use text::{PlainToken, signs_for_anybody};

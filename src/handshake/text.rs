@@ -1,6 +1,7 @@
 //! What may be echoed and what may be signed for a stranger.
 
-use crate::{defaults, rejection::Rejection};
+use super::Handshake;
+use crate::{defaults, provider::Provider, rejection::Rejection};
 
 const fn malformed(fault: &'static str) -> Rejection {
     Rejection::HandshakeMalformed { fault }
@@ -22,7 +23,8 @@ pub(super) fn echoed(text: &str) -> Result<&str, Rejection> {
 }
 
 /// A token that may be signed for whoever asks: `[A-Za-z0-9_-]{1,128}`, which no payload of any provider is. Anything else
-/// would make an oracle of the endpoint, which signs what a forger wants to send.
+/// would make an oracle of the endpoint, which signs what a forger wants to send. A delivery whose whole body is such a token
+/// is refused: see [`signs_for_anybody`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PlainToken(Box<str>);
 
@@ -40,6 +42,13 @@ impl PlainToken {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether this body is one that a handshake of the provider's signs for whoever asks. Its signature proves nothing then.
+pub(crate) fn signs_for_anybody(provider: &Provider, body: &[u8]) -> bool {
+    let signs = |one: &Handshake| matches!(one, Handshake::SignParameter { .. });
+    provider.handshakes().iter().any(signs)
+        && std::str::from_utf8(body).is_ok_and(|text| PlainToken::new(text).is_ok())
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ impl Rejection {
             Self::HandshakeRefused { .. } => final_answer("handshake-refused", S::FORBIDDEN),
             Self::HandshakeMalformed { .. } => final_answer("handshake-malformed", S::BAD_REQUEST),
             Self::ConfirmationUnavailable => come_back("confirmation-unavailable", 30),
+            Self::SeveralTypes { .. } => come_back("several-types", 300),
             Self::OverQuota { retry_after, .. } => Answer {
                 code: "over-quota",
                 status: S::TOO_MANY_REQUESTS,
@@ -56,6 +57,7 @@ impl Rejection {
             | Self::TooManySignatures { .. }
             | Self::SignatureMismatch { .. }
             | Self::TokenMismatch { .. }
+            | Self::SignedForAnybody
             | Self::ComponentNotSigned { .. }
             | Self::DigestMismatch { .. }
             | Self::HeaderNotSigned { .. }
@@ -117,6 +119,7 @@ impl Rejection {
             Self::TooManySignatures { .. } => "too-many-signatures",
             Self::SignatureMismatch { .. } => "signature-mismatch",
             Self::TokenMismatch { .. } => "token-mismatch",
+            Self::SignedForAnybody => "signed-for-anybody",
             Self::ComponentNotSigned { .. } => "component-not-signed",
             Self::DigestMismatch { .. } => "digest-mismatch",
             Self::HeaderNotSigned { .. } => "header-not-signed",

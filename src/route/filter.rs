@@ -14,7 +14,7 @@ use pin_project::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::ignored::Ignored;
+use super::{ignored::Ignored, types::Types};
 use crate::{
     ack::Acknowledgement, body::ResponseBody, delivery, error::ConfigError, gate::give_back, grpc::is_grpc,
 };
@@ -38,7 +38,7 @@ struct List {
 }
 
 impl EventFilterLayer {
-    /// Deliveries of exactly these types pass. One without a type does not.
+    /// Deliveries of exactly these types pass, and those with an event of one of them. One without a type does not.
     pub fn only<I>(types: I) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -46,7 +46,7 @@ impl EventFilterLayer {
         Self::new(types, true)
     }
 
-    /// All deliveries pass but those of exactly these types.
+    /// All deliveries pass but those of exactly these types, with no event of another one.
     pub fn except<I>(types: I) -> Self
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -76,6 +76,17 @@ impl EventFilterLayer {
     /// Deliveries that did not pass.
     pub fn ignored(&self) -> &Ignored {
         &self.list.ignored
+    }
+}
+
+impl List {
+    /// Of a delivery with events of several types one is enough: it must not be lost for the others.
+    fn lets_pass(&self, types: &Types<'_>) -> bool {
+        let passes = |listed| listed == self.passes;
+        match types {
+            Types::One(event_type) => passes(event_type.is_some_and(|given| self.types.contains(given))),
+            Types::Several(types) => types.iter().any(|given| passes(self.types.contains(&**given))),
+        }
     }
 }
 
@@ -118,8 +129,7 @@ where
         let answer = match delivery::of(request.extensions()) {
             Err(rejection) => rejection.into_response(),
             Ok(delivery) => {
-                let listed = delivery.event_type().is_some_and(|given| list.types.contains(given));
-                if listed == list.passes {
+                if list.lets_pass(&Types::of(delivery)) {
                     return FilterFuture(State::Passed(self.inner.call(request)));
                 }
                 list.ignored.note(delivery);

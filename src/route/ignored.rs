@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -17,6 +17,8 @@ pub struct Ignored(Arc<Counters>);
 #[derive(Debug, Default)]
 struct Counters {
     all: AtomicU64,
+    /// Whether one without a type has been told of.
+    without_type: AtomicBool,
     by_type: Mutex<BTreeMap<Box<str>, u64>>,
 }
 
@@ -35,7 +37,18 @@ impl Ignored {
     /// Counts one, and tells of the first of its type.
     pub(super) fn note(&self, delivery: &Delivery) {
         self.0.all.fetch_add(1, Ordering::Relaxed);
-        if delivery.event_type().is_some_and(|event_type| self.is_first(event_type)) {
+        let Some(event_type) = delivery.event_type() else {
+            if self.0.without_type.swap(true, Ordering::Relaxed) {
+                tracing::debug!(?delivery, "ignored: no event type was found");
+            } else {
+                tracing::warn!(
+                    ?delivery,
+                    "no event type was found in a delivery: such are answered and ignored, unless a handler is set for them"
+                );
+            }
+            return;
+        };
+        if self.is_first(event_type) {
             tracing::warn!(
                 ?delivery,
                 "nobody handles deliveries of this type: they are answered and ignored"

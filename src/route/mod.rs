@@ -1,8 +1,13 @@
 //! Hands deliveries to handlers by their event type, and answers for those that nobody handles.
 //!
 //! The type is the one that verification has found ([`Delivery::event_type`](crate::Delivery::event_type)), so no body is
-//! read again. A delivery of a type that nobody handles is answered `200` with `{"received": true}`, [counted](Ignored) and
+//! read again for it. A delivery of a type that nobody handles is answered `200` with `{"received": true}`, [counted](Ignored) and
 //! logged: any other answer would have its sender send it again for days, and some senders end a subscription over it.
+//!
+//! Some providers put events of several types into one delivery: Meta, HubSpot, LINE, Okta, Microsoft Graph. Such a delivery is
+//! ignored only if nobody handles any of its types; otherwise it goes to [`otherwise`](EventRouter::otherwise), which must look at
+//! each event, and is answered `503` where there is none: no handler of one type gets events of another. For these the body is
+//! read once more.
 //!
 //! [`EventRouter`] is a service: behind a stack, as the handler of a worker, as a route service of axum's. Its handlers may be
 //! any services, also of different types. [`EventFilterLayer`] is a layer around one handler, a list of the types that pass it
@@ -43,6 +48,7 @@
 mod filter;
 mod ignored;
 mod router;
+mod types;
 
 pub use filter::{EventFilterLayer, FilterFuture, FilterService};
 pub use ignored::Ignored;

@@ -17,13 +17,14 @@ use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use tower::{BoxError, ServiceExt, util::BoxCloneSyncService};
 use tower_service::Service;
 
-use super::ignored::Ignored;
+use super::{ignored::Ignored, types::Types};
 use crate::{
     ack::Acknowledgement,
     body::ResponseBody,
     delivery::{self, Verified},
     error::ConfigError,
     grpc::is_grpc,
+    rejection::Rejection,
 };
 
 /// The body of an answer of an [`EventRouter`], whichever handler it came from.
@@ -134,7 +135,7 @@ where
         Ok(self)
     }
 
-    /// The handler of all others, those without a type included. With it nothing is ignored, and what it answers is what
+    /// The handler of all others: those without a type, and those with events of several types. With it nothing is ignored, and what it answers is what
     /// the sender gets: not 2xx has it send again.
     #[must_use]
     pub fn otherwise<S, R>(mut self, handler: S) -> Self
@@ -211,7 +212,22 @@ where
             Err(rejection) => return Box::pin(ready(Ok(rejection.into_response()))),
         };
         let table = &self.table;
-        let route = delivery.event_type().and_then(|event_type| table.routes.get(event_type));
+        let route = match Types::of(delivery) {
+            Types::One(event_type) => event_type.and_then(|event_type| table.routes.get(event_type)),
+            Types::Several(types) => {
+                let handled = types.iter().any(|event_type| table.routes.contains_key(&**event_type));
+                if handled && table.otherwise.is_none() {
+                    tracing::error!(
+                        ?delivery,
+                        "a delivery has events of several types, and no handler is set with .otherwise(..)"
+                    );
+                    return Box::pin(ready(Ok(
+                        Rejection::SeveralTypes { types: types.len() }.into_response()
+                    )));
+                }
+                None
+            }
+        };
         match route.or(table.otherwise.as_ref()) {
             Some(route) => Box::pin(route.clone().oneshot(request)),
             None => {

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     client_ip,
     delivery::{Delivery, Endpoint, Fresh, Tenant, Unverified, Verified},
-    grpc,
+    grpc, handshake,
     rejection::{RefusalBody, Rejection},
 };
 
@@ -141,6 +141,9 @@ impl Settings {
         let prepared = self.verifier.prepare(head, tenant.as_ref()).await?;
         let mut share = self.budget.share();
         let body = collect(body, &self.limits, &mut share, &self.clock).await?;
+        if handshake::signs_for_anybody(self.endpoint.provider(), &body) {
+            return Err(Rejection::SignedForAnybody);
+        }
         let url = self.public_url.as_deref().map(|base| signed_url(base, head));
         let now = self.clock.wall();
         let mut received = Received::new(head, &body, now);

@@ -15,7 +15,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_webhook::{
-    ConfigError, Verified,
+    ConfigError, Verified, Webhook,
     ack::AckLayer,
     delivery::Fresh,
     idempotency::IdempotencyLayer,
@@ -249,4 +249,44 @@ async fn a_list_stands_on_any_stage() {
     });
     let service = verify.layer(filter.layer(handler));
     assert_eq!(text(service.oneshot(delivery("push", "{}")).await.unwrap()).await.1, "handled");
+}
+
+/// A delivery of Meta's with an event of each of these types.
+fn batch(types: &[&str]) -> Request<Full<Bytes>> {
+    let changes: Vec<_> =
+        types.iter().map(|field| serde_json::json!({ "changes": [{ "field": field }] })).collect();
+    let body = serde_json::json!({ "object": "page", "entry": changes }).to_string();
+    let mut request = Request::post("/hook").body(Bytes::from(body)).unwrap();
+    provider::META.sign(&mut request, &github::secret(), &Signing::new("", SystemTime::now())).unwrap();
+    request.map(Full::new)
+}
+
+#[tokio::test]
+async fn a_batch_is_ignored_only_if_nobody_handles_any_of_it() {
+    let meta =
+        || Webhook::from(provider::META.challenging_with([])).secret(github::secret()).build().unwrap();
+    let send = async |events: &EventRouter, types: &[&str]| {
+        text(meta().layer(events.clone()).oneshot(batch(types)).await.unwrap()).await
+    };
+    let messages = EventRouter::new().on("messages", Named("read")).unwrap();
+    assert_eq!(send(&messages, &["messages", "messages"]).await, (StatusCode::OK, "read".to_owned()));
+    let (status, _) = send(&messages, &["feed", "messages"]).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(messages.ignored().count(), 0);
+    let (status, _) = send(&messages, &["feed", "likes"]).await;
+    assert_eq!((status, messages.ignored().count()), (StatusCode::OK, 1));
+    let both = messages.clone().otherwise(Named("looked at"));
+    for types in [["feed", "messages"], ["messages", "feed"]] {
+        assert_eq!(send(&both, &types).await, (StatusCode::OK, "looked at".to_owned()));
+    }
+
+    let passes = async |filter: &EventFilterLayer, types: &[&str]| {
+        text(meta().layer(filter.layer(Named("read"))).oneshot(batch(types)).await.unwrap()).await.1 == "read"
+    };
+    let (only, except) = (EventFilterLayer::only(["messages"]), EventFilterLayer::except(["feed"]));
+    for filter in [only, except] {
+        assert!(passes(&filter, &["feed", "messages"]).await);
+        assert!(!passes(&filter, &["feed", "feed"]).await);
+        assert_eq!(filter.ignored().count(), 1);
+    }
 }

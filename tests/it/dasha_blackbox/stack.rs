@@ -48,7 +48,7 @@ async fn on_event(State(seen): State<Seen>, event: Event) -> axum::response::Res
         }
         Event::Start(_) => StartAnswer::reject("who are you?").into_response(),
         Event::Tool(tool) if tool.tool_name == "find_order" => {
-            ToolAnswer::result(serde_json::json!({"shipped": tool.arguments["number"]}))
+            ToolAnswer::result(serde_json::json!({"shipped": tool.called_with()["number"]}))
                 .unwrap()
                 .into_response()
         }

@@ -113,6 +113,21 @@ async fn x_gets_what_its_sdk_would_answer() {
 }
 
 #[tokio::test]
+async fn what_x_has_signed_for_a_stranger_is_no_delivery() {
+    let (server, runs) = serve(webhook(&x())).await;
+    for token in ["null", "123", "true", "anything-at-all"] {
+        let answer = send(&server, ask("GET", &format!("/hook?crc_token={token}"))).await;
+        let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        let forged = Request::post("/hook")
+            .header("x-twitter-webhooks-signature", told["response_token"].as_str().unwrap())
+            .body(Bytes::from(token))
+            .unwrap();
+        assert_eq!(send(&server, forged).await.status, StatusCode::UNAUTHORIZED, "{token}");
+    }
+    assert_eq!(runs.count(), 0);
+}
+
+#[tokio::test]
 async fn x_is_no_oracle_for_a_forged_payload() {
     let (server, runs) = serve(webhook(&x())).await;
     for payload in ["%7B%22a%22:1%7D", "%5B%5D", "a+b", "a.b", "", &"t".repeat(129)] {
