@@ -167,8 +167,8 @@ impl SchemeVerifier {
             (Kind::PublicKey(scheme), Headers::Families(families)) => {
                 read_families(scheme.frame(), families, headers, |header| {
                     let lengths = scheme.algorithm.lengths();
-                    let public_signatures = scheme.form.read_public(header, lengths, scheme.encoding)?;
-                    Ok(Prepared { public_signatures, ..Prepared::default() })
+                    let signatures = scheme.form.read_public(header, lengths, scheme.encoding)?;
+                    Ok(Prepared::carrying(PublicSignatures(signatures)))
                 })
             }
             (Kind::Token(_), Headers::Token(name)) => single(headers, name).map(|_| Prepared::default()),
@@ -288,6 +288,9 @@ fn prove_hmac<'r>(
     Ok(Proven { covered: Covered::Content(content), scheme_id: prepared.id, signed_at, key_id })
 }
 
+/// The signatures of a private key, decoded. Carried, because what is prepared is part of every request's future.
+struct PublicSignatures(Vec<Vec<u8>>);
+
 /// The same with public keys.
 fn prove_public_key<'r>(
     scheme: &'r PublicKeyScheme,
@@ -298,10 +301,9 @@ fn prove_public_key<'r>(
 ) -> Result<Proven<'r>, Rejection> {
     let content = content(scheme.frame(), received, prepared, in_body)?;
     let message = scheme.algorithm.message(&content);
+    let given = prepared.carried().map_or(&[][..], |PublicSignatures(given)| given);
     let key_id = ring
-        .find_public_key(received.now, |key| {
-            prepared.public_signatures.iter().any(|signature| key.verifies(&message, signature))
-        })
+        .find_public_key(received.now, |key| given.iter().any(|signature| key.verifies(&message, signature)))
         .map_err(|keys| Rejection::SignatureMismatch { keys })?;
     let signed_at = time_in_head(scheme.frame(), received.now, prepared, in_body)?;
     Ok(Proven { covered: Covered::Content(content), scheme_id: prepared.id, signed_at, key_id })

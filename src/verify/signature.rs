@@ -34,11 +34,11 @@ pub enum SignatureForm {
     },
 }
 
-/// The signatures of one header, decoded. Two, as during a rotation, are kept without an allocation.
+/// The signatures of one header, decoded. One, as outside of a rotation, is kept without an allocation; this is part of every
+/// request's future, which must stay small.
 #[derive(Debug, Default)]
 pub(super) struct Signatures {
     first: Option<[u8; LONGEST]>,
-    second: Option<[u8; LONGEST]>,
     more: Vec<[u8; LONGEST]>,
 }
 
@@ -46,8 +46,6 @@ impl Signatures {
     fn push(&mut self, signature: [u8; LONGEST]) {
         if self.first.is_none() {
             self.first = Some(signature);
-        } else if self.second.is_none() {
-            self.second = Some(signature);
         } else {
             self.more.push(signature);
         }
@@ -55,7 +53,7 @@ impl Signatures {
 
     /// Whether any of them is this MAC. Every one is compared whole, whatever the others were.
     pub(super) fn contain(&self, mac: &[u8; LONGEST], length: usize) -> bool {
-        let all = self.first.iter().chain(&self.second).chain(&self.more);
+        let all = self.first.iter().chain(&self.more);
         let found =
             all.fold(Choice::from(0), |found, given| found | matches(&mac[..length], &given[..length]));
         found.into()

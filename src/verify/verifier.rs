@@ -77,8 +77,6 @@ pub struct Verdict {
 pub struct Prepared<'h> {
     pub(super) ring: Option<Arc<BoundRing>>,
     pub(super) signatures: Signatures,
-    /// Those of a scheme with a public key, decoded.
-    pub(super) public_signatures: Vec<Vec<u8>>,
     /// The delivery id that the scheme signs, as it stands in its header.
     pub(super) id: Option<&'h [u8]>,
     /// The timestamp, where it stands in the head.
@@ -91,6 +89,11 @@ impl Prepared<'_> {
     /// Carries a value of the verifier's own.
     pub fn carrying(value: impl Any + Send) -> Self {
         Self { carried: Some(Box::new(value)), ..Self::default() }
+    }
+
+    /// The carried value, if it is of this type.
+    pub(super) fn carried<T: Any>(&self) -> Option<&T> {
+        self.carried.as_deref().and_then(|carried| carried.downcast_ref())
     }
 
     /// Takes the carried value out, if it is of this type.
