@@ -1,6 +1,6 @@
 //! Requests judged by a composed scheme.
 
-use std::{borrow::Cow, time::SystemTime};
+use std::{borrow::Cow, collections::BTreeSet, time::SystemTime};
 
 use sha2::{Digest, Sha256};
 
@@ -147,7 +147,8 @@ impl Bound {
         Ok(())
     }
 
-    /// Every item must be well signed, and there must be one.
+    /// Every item must be well signed, and there must be one. None may be there twice: of one captured item any number of
+    /// lists could be made.
     fn prove_items<'r>(
         &'r self,
         scheme: &'r ComposedScheme,
@@ -157,12 +158,11 @@ impl Bound {
         (slot, pointer): (usize, &str),
     ) -> Result<Proven<'r>, Rejection> {
         let hmac = &scheme.hmac;
-        let (mut digest, mut key_id, mut count) = (Sha256::new(), None, 0);
+        let (mut digests, mut key_id) = (BTreeSet::new(), None);
         let outcome = items.read(received.body, |fields| {
-            if count == defaults::SIGNED_ITEMS {
+            if digests.len() == defaults::SIGNED_ITEMS {
                 return Err(Rejection::TooManyParts { of: "signed items", limit: defaults::SIGNED_ITEMS });
             }
-            count += 1;
             let missing = || Rejection::FieldMissing { field: pointer.to_owned() };
             let text = fields.get(slot).and_then(Option::as_deref).ok_or_else(missing)?;
             let signatures = hmac.form.read(text, hmac.algorithm, hmac.encoding)?;
@@ -172,15 +172,17 @@ impl Bound {
             };
             let fitting = ring.find_mac(received.now, fits);
             key_id = fitting.map_err(|keys| Rejection::SignatureMismatch { keys })?;
-            // With its length, so that two items never read as one.
-            digest.update((content.len() as u64).to_be_bytes());
-            digest.update(&content);
-            Ok(())
+            match digests.insert(<[u8; 32]>::from(Sha256::digest(&content))) {
+                true => Ok(()),
+                false => {
+                    Err(Rejection::BodyUnreadable { expected: "a list without an item that is signed twice" })
+                }
+            }
         });
         match outcome {
             Ok(0) => Err(Rejection::FieldMissing { field: pointer.to_owned() }),
             Ok(_) => Ok(Proven {
-                covered: Covered::Composed(Box::new(Signed::Items(digest.finalize().into()))),
+                covered: Covered::Composed(Box::new(Signed::Items(digest_of_all(&digests)))),
                 scheme_id: None,
                 signed_at: None,
                 key_id,
@@ -202,6 +204,13 @@ impl Bound {
         }
         Ok(content)
     }
+}
+
+/// In the order of the digests and not of the items: anybody could write the items in another one.
+fn digest_of_all(digests: &BTreeSet<[u8; 32]>) -> [u8; 32] {
+    let mut all = Sha256::new();
+    digests.iter().for_each(|digest| all.update(digest));
+    all.finalize().into()
 }
 
 /// What a signature comes with.

@@ -197,7 +197,8 @@ impl Scheme {
     }
 
     /// An HMAC in each item of a list in the JSON body: a pointer to the list, and one from an item to its signature.
-    /// Every item must be well signed, and there must be one.
+    /// Every item must be well signed, there must be one, and none may be there twice. Captured items can be put together
+    /// into a list of another length, which is another delivery: a handler tells items apart by what they sign.
     pub fn hmac_in_each_item(
         algorithm: Algorithm,
         list: impl Into<Text>,
