@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     composed::{Bound, BoundToken, Signed},
-    content::{Content, single},
+    content::{Content, NO_PUBLIC_URL, single},
     identity::{Derived, Identity},
     mac::Algorithm,
     pointer::Found,
@@ -316,6 +316,9 @@ fn content<'r>(
     in_body: Option<&'r str>,
 ) -> Result<Content<'r>, Rejection> {
     let Received { head, body, .. } = received;
+    if received.public_url.is_none() && frame.content.contains(&Part::Url) {
+        return Err(NO_PUBLIC_URL);
+    }
     let content = Content {
         parts: frame.content,
         id: prepared.id.unwrap_or_default(),

@@ -14,6 +14,7 @@ use crate::{
     defaults,
     rejection::Rejection,
     verify::{
+        content::NO_PUBLIC_URL,
         judge::{Covered, Proven},
         mac::Keyed,
         pointer::{Found, Items, NotItems},
@@ -105,6 +106,9 @@ impl Bound {
         fields: &Found,
     ) -> Result<Proven<'r>, Rejection> {
         let Received { head, body, now, .. } = received;
+        if received.public_url.is_none() && scheme.signs_url() {
+            return Err(NO_PUBLIC_URL);
+        }
         let in_body = self.timestamp.map(|slot| fields.get(slot).cloned().flatten().unwrap_or_default());
         let timestamp = in_body.clone().map_or(given.timestamp, Cow::Owned);
         let source = Source {

@@ -21,6 +21,7 @@ use crate::{
     rejection::Rejection,
     verify::{
         PrepareFuture, Prepared, Received, Timestamp, TimestampFormat, Verdict, Verifier, VerifyFuture,
+        content::NO_PUBLIC_URL,
         identity::{Derived, Identity},
         service::original_uri,
     },
@@ -257,9 +258,7 @@ fn covered(claim: &Claim, required: &Component) -> Result<(), Rejection> {
 
 fn refuse(missing: Missing) -> Rejection {
     match missing {
-        Missing::Url => {
-            Rejection::PublicUrlUnknown { hint: "call .public_url(..) with the address that is sent to" }
-        }
+        Missing::Url => NO_PUBLIC_URL,
         Missing::Header(name) => Rejection::HeaderMissing { header: name.to_string() },
         Missing::QueryParam(_) => malformed("it covers a query parameter that is not there once"),
     }

@@ -8,7 +8,7 @@ use tower_webhook::{
     ConfigError, SigningSecret,
     clock::Clock,
     provider::{GITHUB, LINEAR, Provider, SLACK, STANDARD_WEBHOOKS, STRIPE, TWITCH},
-    verify::{Algorithm, KeyRing, Scheme, SignatureForm, VerifyLayer},
+    verify::{Algorithm, KeyForm, KeyRing, Part, Scheme, SignatureForm, VerifyLayer},
 };
 
 use super::support::*;
@@ -30,6 +30,24 @@ fn standard_signed() -> (Request<Bytes>, String) {
 fn with(mut request: Request<Bytes>, header: &'static str, value: impl AsRef<[u8]>) -> Request<Bytes> {
     request.headers_mut().insert(header, HeaderValue::from_bytes(value.as_ref()).unwrap());
     request
+}
+
+#[tokio::test]
+async fn a_signed_url_that_nobody_has_named_is_no_empty_one() {
+    let clock = clock();
+    for content in [vec![Part::Url, Part::Body], vec![Part::UrlInAnyForm, Part::Form]] {
+        let acme = |content: &[Part]| {
+            Provider::custom("acme", Scheme::hmac(Algorithm::HmacSha256, "x-signature").content(content))
+        };
+        let without: Vec<_> = content.iter().skip(1).cloned().collect();
+        let secret = text_secret("a secret");
+        // What a signature over an empty URL is.
+        let request = signed(&acme(&without), &secret, &clock, Bytes::new());
+        let layer = layer(acme(&content), secret, &clock);
+        assert_eq!(refused(&layer, request.clone()).await, (503, "public-url-unknown"));
+        let named = layer.public_url("https://hooks.example.com").unwrap();
+        assert_eq!(refused(&named, request).await, (401, "signature-mismatch"));
+    }
 }
 
 #[tokio::test]
