@@ -33,6 +33,19 @@ fn with(mut request: Request<Bytes>, header: &'static str, value: impl AsRef<[u8
 }
 
 #[tokio::test]
+async fn the_form_of_a_key_counts_before_and_behind_the_content() {
+    let clock = clock();
+    let scheme = || Scheme::hmac(Algorithm::HmacSha256, "x-signature");
+    let before = Provider::custom("acme", scheme().key(KeyForm::Hex).content([Part::Form]));
+    let behind = Provider::custom("acme", scheme().content([Part::Form]).key(KeyForm::Hex));
+    let key = text_secret("00112233445566778899aabbccddeeff");
+    let request = signed(&before, &key, &clock, "a=1");
+    assert!(send_bytes(&layer(behind.clone(), key, &clock), request).await.is_ok());
+    let refused = VerifyLayer::new(behind, KeyRing::new(text_secret("no hex")));
+    assert!(matches!(refused, Err(ConfigError::MalformedSecret { .. })));
+}
+
+#[tokio::test]
 async fn a_signed_url_that_nobody_has_named_is_no_empty_one() {
     let clock = clock();
     for content in [vec![Part::Url, Part::Body], vec![Part::UrlInAnyForm, Part::Form]] {
