@@ -1,6 +1,6 @@
 //! Requests judged by a composed scheme.
 
-use std::{borrow::Cow, collections::BTreeSet, time::SystemTime};
+use std::{borrow::Cow, cell::Cell, collections::BTreeSet, time::SystemTime};
 
 use sha2::{Digest, Sha256};
 
@@ -121,13 +121,19 @@ impl Bound {
             body,
         };
         self.check_id(&source)?;
-        let assembled = self.assemble(&source, fields)?;
+        let mut assembled = self.assemble(&source, fields)?;
+        let fitting = Cell::new(None);
         let length = scheme.hmac.algorithm.length();
         let fits = |keyed: &Keyed| {
-            (0..assembled.forms())
-                .any(|form| given.signatures.contain(&keyed.mac(|take| assembled.feed(form, take)), length))
+            let mut forms = 0..assembled.forms();
+            let fits = |form: &usize| {
+                given.signatures.contain(&keyed.mac(|take| assembled.feed(*form, take)), length)
+            };
+            fitting.set(forms.find(fits).or(fitting.get()));
+            fitting.get().is_some()
         };
         let key_id = ring.find_mac(now, fits).map_err(|keys| Rejection::SignatureMismatch { keys })?;
+        assembled.fitting = fitting.get().unwrap_or_default();
         assembled.check_digest(&source)?;
         let rule = scheme.hmac.timestamp.as_ref();
         let signed_at = match (rule, in_body) {

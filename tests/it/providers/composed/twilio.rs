@@ -53,6 +53,34 @@ async fn twilio_signs_a_url_in_several_forms_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_url_in_another_form_is_the_same_delivery() {
+    let stack = stack(&TWILIO);
+    let mut signed = request("/in?q=a%20b", Some(FORM), "a=1");
+    let signing = Signing::new("", now()).to_url("https://hooks.example.test/in?q=a%20b");
+    TWILIO.sign(&mut signed, &secret(&TWILIO), &signing).unwrap();
+    signed.headers_mut().remove("i-twilio-idempotency-token");
+    let first = outcome(&stack, signed.clone()).await.unwrap();
+    assert_eq!(first.id().unwrap().origin(), IdOrigin::Derived);
+    for target in ["/in?q=a+b", "/in?%71=a+b", "/in?q=a%20b"] {
+        let mut again = signed.clone();
+        *again.uri_mut() = target.parse().unwrap();
+        assert_eq!(outcome(&stack, again).await.unwrap().id(), first.id(), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn an_escape_in_the_name_of_the_digest_does_not_skip_it() {
+    let signed = signed_by(&TWILIO, request("/in", Some("application/json"), r#"{"a":1}"#));
+    let target = signed.uri().to_string().replace("bodySHA256", "body%53HA256");
+    for (content_type, body) in [(FORM, ""), ("application/json", "{}")] {
+        let mut forged = request(&target, Some(content_type), body);
+        let signature = signed.headers()["x-twilio-signature"].clone();
+        forged.headers_mut().insert("x-twilio-signature", signature);
+        assert_eq!(cause(&stack(&TWILIO), forged).await, "body-digest-mismatch");
+    }
+}
+
+#[tokio::test]
 async fn a_shared_keys_request_cannot_choose_its_algorithm() {
     let stack = stack(&TWILIO_SHARED_KEY);
     let name = "x-twilio-webhooks-signature-settings";
