@@ -427,7 +427,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName, otherwise: Rejection) -> 
     std::str::from_utf8(single(headers, name)?).map_err(|_| otherwise)
 }
 
-fn holds(text: &[u8], part: &[u8]) -> bool {
+pub(super) fn holds(text: &[u8], part: &[u8]) -> bool {
     match part {
         [byte] => text.contains(byte),
         _ => text.windows(part.len().max(1)).any(|window| window == part),

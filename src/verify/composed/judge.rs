@@ -15,7 +15,7 @@ use crate::{
     rejection::Rejection,
     verify::{
         content::NO_PUBLIC_URL,
-        judge::{Covered, Proven},
+        judge::{Covered, Proven, holds},
         mac::Keyed,
         pointer::{Found, Items, NotItems},
         ring::BoundRing,
@@ -120,7 +120,7 @@ impl Bound {
             headers: &head.headers,
             body,
         };
-        self.check_id(&source)?;
+        self.check_id(scheme, &source)?;
         let mut assembled = self.assemble(&source, fields)?;
         let fitting = Cell::new(None);
         let length = scheme.hmac.algorithm.length();
@@ -148,13 +148,15 @@ impl Bound {
     }
 
     /// What is signed must have an id, where an id is signed: else that of another delivery could be moved into what
-    /// follows it.
-    fn check_id(&self, source: &Source<'_>) -> Result<(), Rejection> {
+    /// follows it. Nor may it hold what divides it from that.
+    fn check_id(&self, scheme: &ComposedScheme, source: &Source<'_>) -> Result<(), Rejection> {
         let signs_id = self.parts.iter().any(|part| matches!(part, BoundPart::Id));
-        if signs_id && source.id.is_empty() {
-            return Err(Rejection::SignatureMalformed { fault: "the id that it covers is empty" });
-        }
-        Ok(())
+        let fault = match scheme.hmac.frame().id_divider() {
+            _ if signs_id && source.id.is_empty() => "the id that it covers is empty",
+            Some(divider) if holds(&source.id, divider.as_bytes()) => "the id holds what divides it",
+            _ => return Ok(()),
+        };
+        Err(Rejection::SignatureMalformed { fault })
     }
 
     /// Every item must be well signed, and there must be one. None may be there twice: of one captured item any number of

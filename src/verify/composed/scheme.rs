@@ -311,12 +311,18 @@ impl ComposedScheme {
                 "anybody could write a new digest for a new body",
             );
         }
-        let free =
-            content.iter().filter(|part| matches!(part, Part::Field(field) if field.may_hold_dividers));
-        if free.count() > 1 {
+        // An id is kept free of the literal behind it alone: only in front of all else that says where it ends.
+        let leads = content.first() == Some(&Part::Id) && self.hmac.frame().id_divider().is_some();
+        let is_divided = has(|part| matches!(part, Part::Literal(_)));
+        let is_free = |part: &&Part| match part {
+            Part::Field(field) => field.may_hold_dividers,
+            Part::Id => is_divided && !leads,
+            _ => false,
+        };
+        if content.iter().filter(is_free).count() > 1 {
             return conflict(
                 "a field that may hold dividers",
-                "another one",
+                "another one, or an id that is not in front",
                 "what is signed would not say where one ends and the next begins",
             );
         }
