@@ -44,10 +44,10 @@ pub(crate) struct Demand {
     pub(crate) value: Text,
 }
 
-/// A field of the JSON body as a part of what is signed: text as it is, numbers and booleans as they are written.
+/// A field of the JSON body as a part of what is signed: text as it is, whole numbers and booleans as they are written.
 ///
-/// A body is refused if the field is there twice, or holds a list, an object or a number that is not read exactly: two
-/// readers could take it for different things.
+/// A body is refused if the field is there twice, or holds a list, an object or a number with a point, an exponent or more than
+/// 64 bits: two readers could take it for different things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     pub(crate) pointer: Text,
