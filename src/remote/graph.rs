@@ -261,6 +261,10 @@ impl Verifier for GraphTokens {
     fn verify<'a>(&'a self, received: Received<'a>, _: Prepared<'a>) -> VerifyFuture<'a> {
         VerifyFuture::wait(self.judge(received.body, received.now))
     }
+
+    fn shares_keys(&self) -> bool {
+        true
+    }
 }
 
 /// Only for fuzzing.

@@ -188,6 +188,10 @@ impl Verifier for PayPal {
         let transmission = prepared.take::<Transmission>().ok_or(Rejection::UnknownKey);
         VerifyFuture::ready(transmission.and_then(|transmission| self.judge(received, transmission)))
     }
+
+    fn shares_keys(&self) -> bool {
+        true
+    }
 }
 
 fn event_type(body: &[u8]) -> Option<Box<str>> {

@@ -155,4 +155,8 @@ impl Verifier for Plaid {
         let carried = prepared.take::<(Jws, Arc<Jwk>)>().ok_or(Rejection::UnknownKey);
         VerifyFuture::ready(carried.and_then(|(jws, key)| self.judge(received, &jws, &key)))
     }
+
+    fn shares_keys(&self) -> bool {
+        true
+    }
 }

@@ -267,6 +267,10 @@ impl Verifier for SchemeVerifier {
     fn verify<'a>(&'a self, received: Received<'a>, prepared: Prepared<'a>) -> VerifyFuture<'a> {
         VerifyFuture::ready(self.judge(received, &prepared))
     }
+
+    fn shares_keys(&self) -> bool {
+        matches!(&*self.keys, BoundSource::Ring(_))
+    }
 }
 
 /// `in_body` is the timestamp's text, where the scheme has it in the body.

@@ -284,6 +284,10 @@ impl Verifier for MessageSignatures {
         let candidates: Vec<Candidate> = prepared.take().unwrap_or_default();
         VerifyFuture::ready(self.judge(received, &candidates))
     }
+
+    fn shares_keys(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

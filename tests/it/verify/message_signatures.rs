@@ -14,6 +14,7 @@ use tower_webhook::{
         message_signatures::{
             Component, DigestAlgorithm, MessageAlgorithm, MessageKey, MessageSignatures, MessageSigner,
         },
+        tenant,
     },
 };
 
@@ -128,6 +129,17 @@ async fn without_a_public_url_the_sender_is_told_to_come_back_and_the_log_names_
     let layer = VerifyLayer::from_verifier(acme(), verifier).clock(shared(&clock));
     let by_path = signer("k").components([Component::Path]);
     assert!(send_bytes(&layer, signed_by(&by_path, &clock)).await.is_ok(), "nothing of it is needed");
+}
+
+#[test]
+fn a_tenant_is_not_named_by_a_header_that_all_who_have_a_key_can_write() {
+    let layer = || layer_of("k", &clock());
+    let refused = layer().tenant(tenant::header("x-tenant").unwrap());
+    assert!(matches!(refused, Err(ConfigError::Conflict { .. })));
+    assert!(layer().tenant(tenant::segment(0)).is_ok());
+    let shared = std::sync::Arc::new(MessageSignatures::new([key("k")]).unwrap());
+    let refused = VerifyLayer::from_verifier(acme(), shared).tenant(tenant::header("x-tenant").unwrap());
+    assert!(matches!(refused, Err(ConfigError::Conflict { .. })));
 }
 
 #[tokio::test]
