@@ -185,6 +185,7 @@ impl GraphTokens {
             event_type: event_type(&collection.value),
             signed_at: None,
             key_id,
+            signed_content: None,
         })
     }
 

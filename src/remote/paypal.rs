@@ -169,6 +169,7 @@ impl PayPal {
             event_type: event_type(received.body),
             signed_at: Some(signed_at),
             key_id: Some(Arc::clone(certificates.id())),
+            signed_content: None,
         })
     }
 }

@@ -112,6 +112,7 @@ impl Plaid {
             event_type: event_type(received.body),
             signed_at: Some(signed_at),
             key_id: Some(jws.kid.as_ref().into()),
+            signed_content: None,
         })
     }
 }

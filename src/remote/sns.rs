@@ -189,6 +189,7 @@ impl AwsSns {
             event_type: Some(message.kind.as_ref().into()),
             signed_at: Some(signed_at),
             key_id: Some(Arc::clone(certificates.id())),
+            signed_content: None,
         })
     }
 }

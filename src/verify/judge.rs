@@ -194,13 +194,18 @@ impl SchemeVerifier {
             _ => proven.scheme_id,
         };
         let scheme_id = scheme_id.and_then(|id| std::str::from_utf8(id).ok());
-        let derived = |of| match (of, &proven.covered) {
-            (Derived::OfContent, Covered::Content(content)) => DeliveryId::derived(&content.sha256()),
-            (Derived::OfContent, Covered::Composed(signed)) => DeliveryId::derived(&signed.sha256()),
-            _ => DeliveryId::derived(&Sha256::digest(received.body).into()),
+        let content = || match &proven.covered {
+            Covered::Content(content) => Some(content.sha256()),
+            Covered::Composed(signed) => Some(signed.sha256()),
+            Covered::Nothing => None,
+        };
+        let derived = |of| {
+            let content = matches!(of, Derived::OfContent).then(content).flatten();
+            DeliveryId::derived(&content.unwrap_or_else(|| Sha256::digest(received.body).into()))
         };
         let id = self.identity.id(headers, fields, scheme_id, derived)?;
-        Ok(Verdict { id, event_type, signed_at, key_id: proven.key_id })
+        let signed_content = if self.scheme.signs_body() { None } else { content() };
+        Ok(Verdict { id, event_type, signed_at, key_id: proven.key_id, signed_content })
     }
 
     /// A body is parsed before its MAC is checked only where the MAC covers, once more, a time that stands in it.

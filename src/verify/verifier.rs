@@ -68,6 +68,8 @@ pub struct Verdict {
     pub signed_at: Option<SystemTime>,
     /// The id of the key that fits, where the key has one.
     pub key_id: Option<Arc<str>>,
+    /// The SHA-256 of what is signed, where that is not the body as it was received.
+    pub(crate) signed_content: Option<[u8; 32]>,
 }
 
 /// What [`Verifier::prepare`] hands to [`Verifier::verify`].

@@ -236,7 +236,8 @@ impl MessageSignatures {
             }
         };
         let key_id = Some(Arc::clone(key.id()));
-        Ok(Verdict { id, event_type, signed_at: Some(claim.created), key_id })
+        let signed_content = (!body_is_signed).then(|| Sha256::digest(base).into());
+        Ok(Verdict { id, event_type, signed_at: Some(claim.created), key_id, signed_content })
     }
 }
 

@@ -1,6 +1,13 @@
 //! Twilio: forms, digests of bodies, URLs in several forms, and keys that fix their algorithm.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use proptest::prelude::*;
+use tower_webhook::{
+    idempotency::IdempotencyLayer,
+    store::MemoryClaims,
+    verify::{KeyRing, VerifyLayer},
+};
 
 use super::*;
 
@@ -66,6 +73,42 @@ async fn a_url_in_another_form_is_the_same_delivery() {
         *again.uri_mut() = target.parse().unwrap();
         assert_eq!(outcome(&stack, again).await.unwrap().id(), first.id(), "{target}");
     }
+}
+
+#[tokio::test]
+async fn twilios_payload_is_what_is_signed() {
+    let layer = IdempotencyLayer::new(MemoryClaims::default()).deduplicate_payloads(Duration::from_secs(60));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let runs = Arc::clone(&runs);
+        service_fn(move |_: Request<Verified>| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+        })
+    };
+    let verify = VerifyLayer::new(TWILIO, KeyRing::new(secret(&TWILIO))).unwrap().public_url(BASE).unwrap();
+    let service = verify.layer(layer.layer(handler));
+    let form = signed_by(&TWILIO, request("/in", Some(FORM), "a=1&b=2"));
+    let mut requests = vec![form.clone()];
+    for (body, token) in [("b=2&a=1", "tok_2"), ("%61=1&b=2", "tok_3"), ("a=1&b=2&&a=1", "tok_4")] {
+        let mut again = form.clone().map(|_| Bytes::from(body));
+        again.headers_mut().insert("i-twilio-idempotency-token", HeaderValue::from_static(token));
+        requests.push(again);
+    }
+    for (target, token) in [("/in?CallSid=CA1", "tok_5"), ("/in?CallSid=CA2", "tok_6")] {
+        let mut get = request(target, None, "");
+        *get.method_mut() = Method::GET;
+        let mut get = signed_by(&TWILIO, get);
+        get.headers_mut().insert("i-twilio-idempotency-token", HeaderValue::from_static(token));
+        requests.push(get);
+    }
+    let mut counts = Vec::new();
+    for request in requests {
+        let response = service.clone().oneshot(request.map(Full::new)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        counts.push(runs.load(Ordering::SeqCst));
+    }
+    assert_eq!(counts, [1, 1, 1, 1, 2, 3]);
 }
 
 #[tokio::test]
