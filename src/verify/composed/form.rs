@@ -108,11 +108,13 @@ fn by_code_unit(one: &str, other: &str) -> Ordering {
     // Up to here the bytes are the same, and so a character begins in both or in neither.
     let begin = (0..=same).rev().find(|at| one.is_char_boundary(*at)).unwrap_or_default();
     let next = |text: &str| text[begin..].chars().next();
-    let units = |next: Option<char>| next.into_iter().flat_map(|next| {
-        let mut units = [0; 2];
-        let length = next.encode_utf16(&mut units).len();
-        units.into_iter().take(length)
-    });
+    let units = |next: Option<char>| {
+        next.into_iter().flat_map(|next| {
+            let mut units = [0; 2];
+            let length = next.encode_utf16(&mut units).len();
+            units.into_iter().take(length)
+        })
+    };
     units(next(one)).cmp(units(next(other)))
 }
 
