@@ -304,6 +304,42 @@ async fn of_several_signatures_one_that_is_good_will_do() {
 }
 
 #[tokio::test]
+async fn two_good_signatures_are_one_delivery_in_either_order_and_alone() {
+    let clock = clock();
+    let layer = over(MessageSignatures::new([key("k"), key("l")]).unwrap(), &clock);
+    let signed = [("k", "sig1"), ("l", "sig2")].map(|(id, label)| {
+        let mut request = unsigned("/in?a=b", "{}");
+        sign(&signer(id).label(label), &mut request, "nonce", &clock);
+        request
+    });
+    let both = |name: &str, first: usize, second: usize| {
+        format!("{}, {}", header(&signed[first], name), header(&signed[second], name))
+    };
+    let joined = |first: usize, second: usize| {
+        let request = with(&signed[first], "signature-input", &both("signature-input", first, second));
+        with(&request, "signature", &both("signature", first, second))
+    };
+    let mut ids = Vec::new();
+    for request in [joined(0, 1), joined(1, 0), signed[0].clone(), signed[1].clone()] {
+        ids.push(send_bytes(&layer, request).await.unwrap().id().unwrap().clone());
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+
+    // The proxy's has no nonce; the order of the two says nothing all the same.
+    let request = twice_signed("k", "l", &clock);
+    let mut turned = request.clone();
+    for name in ["signature-input", "signature"] {
+        let lines: Vec<_> = request.headers().get_all(name).iter().cloned().collect();
+        turned.headers_mut().remove(name);
+        for line in lines.into_iter().rev() {
+            turned.headers_mut().append(name, line);
+        }
+    }
+    let id = send_bytes(&layer, request).await.unwrap().id().unwrap().clone();
+    assert_eq!(send_bytes(&layer, turned).await.unwrap().id(), Some(&id));
+}
+
+#[tokio::test]
 async fn a_strangers_signature_in_a_form_that_is_not_understood_is_no_hindrance() {
     let clock = clock();
     let layer = layer_of("k", &clock);
