@@ -3,11 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
-use tower_webhook::{
-    idempotency::IdempotencyLayer,
-    store::MemoryClaims,
-    verify::{KeyRing, VerifyLayer},
-};
+use tower_webhook::{idempotency::IdempotencyLayer, store::MemoryClaims};
 
 use super::*;
 
@@ -86,8 +82,8 @@ async fn twilios_payload_is_what_is_signed() {
             std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
         })
     };
-    let verify = VerifyLayer::new(TWILIO, KeyRing::new(secret(&TWILIO))).unwrap().public_url(BASE).unwrap();
-    let service = verify.layer(layer.layer(handler));
+    let stack = Webhook::from(TWILIO).secret(secret(&TWILIO)).public_url(BASE).idempotency(layer).build();
+    let service = stack.unwrap().layer(handler);
     let form = signed_by(&TWILIO, request("/in", Some(FORM), "a=1&b=2"));
     let mut requests = vec![form.clone()];
     for (body, token) in [("b=2&a=1", "tok_2"), ("%61=1&b=2", "tok_3"), ("a=1&b=2&&a=1", "tok_4")] {
