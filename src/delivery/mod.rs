@@ -165,6 +165,8 @@ pub struct Delivery {
     pub(crate) key_id: Option<Arc<str>>,
     pub(crate) client_ip: Option<IpAddr>,
     pub(crate) body: Bytes,
+    /// The SHA-256 of what is signed, where that is not the body.
+    pub(crate) signed_content: Option<[u8; 32]>,
     /// The body's share of the budget, held until the last handle is dropped.
     #[expect(dead_code, reason = "it is held, not read")]
     pub(crate) share: Option<Share>,
@@ -187,6 +189,7 @@ impl Delivery {
             key_id: None,
             client_ip: None,
             body,
+            signed_content: None,
             share: None,
         }
     }

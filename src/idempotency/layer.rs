@@ -151,7 +151,8 @@ impl IdempotencyLayer {
     /// Takes equal payloads for one delivery, whatever their ids, for as long as `keep` after the first.
     ///
     /// For providers that do not sign the delivery id (GitHub, Shopify): whoever has captured a delivery can send
-    /// it again under a fresh id. The price is that two deliveries that are equal to the byte are one.
+    /// it again under a fresh id. The price is that two deliveries that are equal to the byte are one. Where not the body as
+    /// it is but its fields or the URL are signed (Twilio), the payload is what is signed.
     #[must_use]
     pub fn deduplicate_payloads(mut self, keep: Duration) -> Self {
         self.change().payloads = Some(keep);

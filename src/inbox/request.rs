@@ -43,6 +43,7 @@ pub(super) fn rebuild(
         key_id: envelope.key_id.map(Into::into),
         client_ip: envelope.client_ip,
         body: envelope.body,
+        signed_content: None,
         share: None,
     });
     let mut request = Request::new(Verified::dangerously_trust(Arc::clone(&delivery)).into_final());

@@ -185,6 +185,7 @@ impl GraphTokens {
             event_type: event_type(&collection.value),
             signed_at: None,
             key_id,
+            signed_content: None,
         })
     }
 
@@ -260,6 +261,10 @@ impl Verifier for GraphTokens {
 
     fn verify<'a>(&'a self, received: Received<'a>, _: Prepared<'a>) -> VerifyFuture<'a> {
         VerifyFuture::wait(self.judge(received.body, received.now))
+    }
+
+    fn shares_keys(&self) -> bool {
+        true
     }
 }
 

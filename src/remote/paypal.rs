@@ -169,6 +169,7 @@ impl PayPal {
             event_type: event_type(received.body),
             signed_at: Some(signed_at),
             key_id: Some(Arc::clone(certificates.id())),
+            signed_content: None,
         })
     }
 }
@@ -187,6 +188,10 @@ impl Verifier for PayPal {
     fn verify<'a>(&'a self, received: Received<'a>, mut prepared: Prepared<'a>) -> VerifyFuture<'a> {
         let transmission = prepared.take::<Transmission>().ok_or(Rejection::UnknownKey);
         VerifyFuture::ready(transmission.and_then(|transmission| self.judge(received, transmission)))
+    }
+
+    fn shares_keys(&self) -> bool {
+        true
     }
 }
 

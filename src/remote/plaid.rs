@@ -112,6 +112,7 @@ impl Plaid {
             event_type: event_type(received.body),
             signed_at: Some(signed_at),
             key_id: Some(jws.kid.as_ref().into()),
+            signed_content: None,
         })
     }
 }
@@ -154,5 +155,9 @@ impl Verifier for Plaid {
     fn verify<'a>(&'a self, received: Received<'a>, mut prepared: Prepared<'a>) -> VerifyFuture<'a> {
         let carried = prepared.take::<(Jws, Arc<Jwk>)>().ok_or(Rejection::UnknownKey);
         VerifyFuture::ready(carried.and_then(|(jws, key)| self.judge(received, &jws, &key)))
+    }
+
+    fn shares_keys(&self) -> bool {
+        true
     }
 }

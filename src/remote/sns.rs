@@ -189,6 +189,7 @@ impl AwsSns {
             event_type: Some(message.kind.as_ref().into()),
             signed_at: Some(signed_at),
             key_id: Some(Arc::clone(certificates.id())),
+            signed_content: None,
         })
     }
 }
@@ -216,6 +217,10 @@ impl Verifier for AwsSns {
 
     fn verify<'a>(&'a self, received: Received<'a>, _: Prepared<'a>) -> VerifyFuture<'a> {
         VerifyFuture::wait(self.judge(received.body, received.now))
+    }
+
+    fn shares_keys(&self) -> bool {
+        true
     }
 }
 

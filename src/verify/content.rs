@@ -12,6 +12,10 @@ use crate::rejection::Rejection;
 /// Bytes of small pieces that are hashed as one: an id, a timestamp and what stands between them.
 const GATHERED: usize = 128;
 
+/// Without it the signature would be one over another URL, or over none.
+pub(super) const NO_PUBLIC_URL: Rejection =
+    Rejection::PublicUrlUnknown { hint: "call .public_url(..) with the address that is sent to" };
+
 /// The pieces that a template draws on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Content<'a> {

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     composed::{Bound, BoundToken, Signed},
-    content::{Content, single},
+    content::{Content, NO_PUBLIC_URL, single},
     identity::{Derived, Identity},
     mac::Algorithm,
     pointer::Found,
@@ -194,13 +194,18 @@ impl SchemeVerifier {
             _ => proven.scheme_id,
         };
         let scheme_id = scheme_id.and_then(|id| std::str::from_utf8(id).ok());
-        let derived = |of| match (of, &proven.covered) {
-            (Derived::OfContent, Covered::Content(content)) => DeliveryId::derived(&content.sha256()),
-            (Derived::OfContent, Covered::Composed(signed)) => DeliveryId::derived(&signed.sha256()),
-            _ => DeliveryId::derived(&Sha256::digest(received.body).into()),
+        let content = || match &proven.covered {
+            Covered::Content(content) => Some(content.sha256()),
+            Covered::Composed(signed) => Some(signed.sha256()),
+            Covered::Nothing => None,
+        };
+        let derived = |of| {
+            let content = matches!(of, Derived::OfContent).then(content).flatten();
+            DeliveryId::derived(&content.unwrap_or_else(|| Sha256::digest(received.body).into()))
         };
         let id = self.identity.id(headers, fields, scheme_id, derived)?;
-        Ok(Verdict { id, event_type, signed_at, key_id: proven.key_id })
+        let signed_content = if self.scheme.signs_body() { None } else { content() };
+        Ok(Verdict { id, event_type, signed_at, key_id: proven.key_id, signed_content })
     }
 
     /// A body is parsed before its MAC is checked only where the MAC covers, once more, a time that stands in it.
@@ -267,6 +272,10 @@ impl Verifier for SchemeVerifier {
     fn verify<'a>(&'a self, received: Received<'a>, prepared: Prepared<'a>) -> VerifyFuture<'a> {
         VerifyFuture::ready(self.judge(received, &prepared))
     }
+
+    fn shares_keys(&self) -> bool {
+        matches!(&*self.keys, BoundSource::Ring(_))
+    }
 }
 
 /// `in_body` is the timestamp's text, where the scheme has it in the body.
@@ -318,6 +327,9 @@ fn content<'r>(
     in_body: Option<&'r str>,
 ) -> Result<Content<'r>, Rejection> {
     let Received { head, body, .. } = received;
+    if received.public_url.is_none() && frame.content.contains(&Part::Url) {
+        return Err(NO_PUBLIC_URL);
+    }
     let content = Content {
         parts: frame.content,
         id: prepared.id.unwrap_or_default(),
@@ -426,7 +438,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName, otherwise: Rejection) -> 
     std::str::from_utf8(single(headers, name)?).map_err(|_| otherwise)
 }
 
-fn holds(text: &[u8], part: &[u8]) -> bool {
+pub(super) fn holds(text: &[u8], part: &[u8]) -> bool {
     match part {
         [byte] => text.contains(byte),
         _ => text.windows(part.len().max(1)).any(|window| window == part),

@@ -87,7 +87,8 @@ impl VerifyLayer {
     }
 
     pub(crate) fn from_shared(provider: Provider, verifier: Arc<dyn Verifier>) -> Self {
-        Self::with(provider, verifier, false)
+        let shared_keys = verifier.shares_keys();
+        Self::with(provider, verifier, shared_keys)
     }
 
     /// Verifies nothing, for routes that authenticate otherwise: mutual TLS, a private network. Bodies are held to the

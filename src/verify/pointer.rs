@@ -163,8 +163,9 @@ impl<'de, const STRICT: bool> Visitor<'de> for Seek<'_, STRICT> {
     }
 
     fn visit_f64<E: Error>(mut self, value: f64) -> Result<(), E> {
-        // A whole number this large has lost its last digits on the way, and two ids could have become one.
-        if value.abs() < EXACT {
+        // A whole number this large has lost its last digits on the way, and two ids could have become one. What is signed
+        // is the text, which a float does not have: `1130.0` and `1.13e3` are one.
+        if !STRICT && value.abs() < EXACT {
             self.keep(value);
             return Ok(());
         }
@@ -269,11 +270,13 @@ mod tests {
         };
         assert_eq!(strictly(r#"{"a":{"b":"x"},"c":7,"d":1,"d":2}"#), texts(Some("x"), Some("7")));
         assert_eq!(strictly(r#"{"a":null,"c":null}"#), texts(None, None));
-        assert_eq!(strictly(r#"{"a":1,"c":1.5}"#), texts(None, Some("1.5")));
         for ambiguous in [
             r#"{"c":1,"c":1}"#,
             r#"{"a":{"b":1},"a":{}}"#,
             r#"{"a":{"b":1,"\u0062":1}}"#,
+            r#"{"c":1.5}"#,
+            r#"{"c":1130.0}"#,
+            r#"{"c":1.13e3}"#,
             r#"{"c":[]}"#,
             r#"{"c":{}}"#,
             r#"{"c":12345678901234567890123}"#,

@@ -215,8 +215,8 @@ impl Scheme {
     /// How the secret's text becomes a key. A public key's text says itself what it is.
     #[must_use]
     pub fn key(mut self, form: KeyForm) -> Self {
-        if let Kind::Hmac(scheme) = &mut self.0 {
-            scheme.key = form;
+        if let Kind::Hmac(hmac) | Kind::Composed(ComposedScheme { hmac, .. }) = &mut self.0 {
+            hmac.key = form;
         }
         self
     }

@@ -161,6 +161,7 @@ impl Settings {
             key_id: verdict.key_id,
             client_ip: client_ip::of(&head.extensions).ok(),
             body,
+            signed_content: verdict.signed_content,
             share: Some(share),
         }))
     }

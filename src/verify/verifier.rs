@@ -68,6 +68,8 @@ pub struct Verdict {
     pub signed_at: Option<SystemTime>,
     /// The id of the key that fits, where the key has one.
     pub key_id: Option<Arc<str>>,
+    /// The SHA-256 of what is signed, where that is not the body as it was received.
+    pub(crate) signed_content: Option<[u8; 32]>,
 }
 
 /// What [`Verifier::prepare`] hands to [`Verifier::verify`].
@@ -120,6 +122,14 @@ pub trait Verifier: fmt::Debug + Send + Sync + 'static {
     /// Judges the whole request. The MAC comes first, then the time: nothing is said about the age of a request
     /// that nobody signed.
     fn verify<'a>(&'a self, received: Received<'a>, prepared: Prepared<'a>) -> VerifyFuture<'a>;
+
+    /// Whether one set of keys serves all tenants. A tenant from an unsigned header is then refused when the layer is built:
+    /// who can sign for one could write another's name.
+    ///
+    /// `false` unless said: the verifier judges by the tenant that it is given, or is for endpoints without tenants.
+    fn shares_keys(&self) -> bool {
+        false
+    }
 }
 
 /// One verifier for several layers, which then share what it keeps.
@@ -130,6 +140,10 @@ impl<V: Verifier + ?Sized> Verifier for Arc<V> {
 
     fn verify<'a>(&'a self, received: Received<'a>, prepared: Prepared<'a>) -> VerifyFuture<'a> {
         (**self).verify(received, prepared)
+    }
+
+    fn shares_keys(&self) -> bool {
+        (**self).shares_keys()
     }
 }
 

@@ -127,8 +127,13 @@ const ADYEN_CONTENT: &[Part] = &[
 /// Each item of the body is signed by itself, in `additionalData.hmacSignature`, under a key in hex: eight of its fields,
 /// joined by `:`. Every item must be well signed. **The other fields are not signed**, `eventDate`, `paymentMethod`, `reason`
 /// and `additionalData` among them, nor are `live` and which items come together: who has captured a delivery can change
-/// them. There is no timestamp, so he can also send it again. Deliveries are told apart by the SHA-256 of what is signed, and
-/// so a captured one is a duplicate of the first, with another payload where it was changed.
+/// them. There is no timestamp, so he can also send it again. Deliveries are told apart by the SHA-256 of what their items
+/// sign, in whatever order they stand, and so a captured one is a duplicate of the first, with another payload where it was
+/// changed. A body that has one item twice is refused.
+///
+/// Adyen sends one item in each delivery (*from memory*), and several are taken too. So **items of several captured
+/// deliveries can be put together into a new one**, which has an id of its own and is run. A handler that must not do a thing
+/// twice has to tell items apart itself, by `pspReference` and `eventCode`.
 ///
 /// A `:` in a field is not escaped, and one field could be read as two. The preset adds: only `merchantReference`, which the
 /// merchant chooses, may hold one. The others never do, and so each field has one reading. A body that has a field twice is

@@ -34,6 +34,8 @@ type Piece<'r> = Cow<'r, [u8]>;
 pub(in crate::verify) struct Assembled<'r> {
     pieces: Vec<Piece<'r>>,
     url: Option<(usize, Vec<String>)>,
+    /// The form that the signature fits: one text for all forms in which the request may be sent again.
+    pub(super) fitting: usize,
     /// The parameter of the URL that must be the digest of the body.
     digest: Option<&'r str>,
 }
@@ -58,7 +60,7 @@ impl<'r> Assembled<'r> {
 
     pub(super) fn sha256(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
-        self.feed(0, &mut |piece| digest.update(piece));
+        self.feed(self.fitting, &mut |piece| digest.update(piece));
         digest.finalize().into()
     }
 
@@ -81,7 +83,7 @@ impl Bound {
         found: &Found,
     ) -> Result<Assembled<'r>, Rejection> {
         let mut assembled =
-            Assembled { pieces: Vec::with_capacity(self.parts.len()), url: None, digest: None };
+            Assembled { pieces: Vec::with_capacity(self.parts.len()), url: None, fitting: 0, digest: None };
         for part in &self.parts {
             if let BoundPart::UrlInAnyForm = part {
                 assembled.url = Some((assembled.pieces.len(), url::forms(source.url)));

@@ -101,9 +101,21 @@ pub(super) fn decoded(text: &[u8]) -> Option<Cow<'_, str>> {
     String::from_utf8(plain).ok().map(Cow::Owned)
 }
 
-/// Differs from the order of bytes only beside characters outside of the first 65,536.
+/// Differs from the order of bytes only beside characters outside of the first 65,536. Only where the bytes differ are they
+/// decoded: long keys that begin alike are compared often.
 fn by_code_unit(one: &str, other: &str) -> Ordering {
-    one.encode_utf16().cmp(other.encode_utf16())
+    let same = one.bytes().zip(other.bytes()).take_while(|(one, other)| one == other).count();
+    // Up to here the bytes are the same, and so a character begins in both or in neither.
+    let begin = (0..=same).rev().find(|at| one.is_char_boundary(*at)).unwrap_or_default();
+    let next = |text: &str| text[begin..].chars().next();
+    let units = |next: Option<char>| {
+        next.into_iter().flat_map(|next| {
+            let mut units = [0; 2];
+            let length = next.encode_utf16(&mut units).len();
+            units.into_iter().take(length)
+        })
+    };
+    units(next(one)).cmp(units(next(other)))
 }
 
 #[cfg(test)]
@@ -174,6 +186,17 @@ mod tests {
         #[test]
         fn no_body_panics(body in any::<Vec<u8>>()) {
             let _ = sorted(&body);
+        }
+
+        #[test]
+        fn the_order_is_that_of_code_units(
+            start in "\\PC{0,3}",
+            one in "[a\u{e9}\u{20ac}\u{ff21}\u{1f980}\u{1f981}]{0,3}",
+            other in "[a\u{e9}\u{20ac}\u{ff21}\u{1f980}\u{1f981}]{0,3}",
+        ) {
+            let (one, other) = (format!("{start}{one}"), format!("{start}{other}"));
+            let expected = one.encode_utf16().cmp(other.encode_utf16());
+            prop_assert_eq!(by_code_unit(&one, &other), expected);
         }
 
         #[test]

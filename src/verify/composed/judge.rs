@@ -1,6 +1,6 @@
 //! Requests judged by a composed scheme.
 
-use std::{borrow::Cow, time::SystemTime};
+use std::{borrow::Cow, cell::Cell, collections::BTreeSet, time::SystemTime};
 
 use sha2::{Digest, Sha256};
 
@@ -14,7 +14,8 @@ use crate::{
     defaults,
     rejection::Rejection,
     verify::{
-        judge::{Covered, Proven},
+        content::NO_PUBLIC_URL,
+        judge::{Covered, Proven, holds},
         mac::Keyed,
         pointer::{Found, Items, NotItems},
         ring::BoundRing,
@@ -105,6 +106,9 @@ impl Bound {
         fields: &Found,
     ) -> Result<Proven<'r>, Rejection> {
         let Received { head, body, now, .. } = received;
+        if received.public_url.is_none() && scheme.signs_url() {
+            return Err(NO_PUBLIC_URL);
+        }
         let in_body = self.timestamp.map(|slot| fields.get(slot).cloned().flatten().unwrap_or_default());
         let timestamp = in_body.clone().map_or(given.timestamp, Cow::Owned);
         let source = Source {
@@ -116,14 +120,20 @@ impl Bound {
             headers: &head.headers,
             body,
         };
-        self.check_id(&source)?;
-        let assembled = self.assemble(&source, fields)?;
+        self.check_id(scheme, &source)?;
+        let mut assembled = self.assemble(&source, fields)?;
+        let fitting = Cell::new(None);
         let length = scheme.hmac.algorithm.length();
         let fits = |keyed: &Keyed| {
-            (0..assembled.forms())
-                .any(|form| given.signatures.contain(&keyed.mac(|take| assembled.feed(form, take)), length))
+            let mut forms = 0..assembled.forms();
+            let fits = |form: &usize| {
+                given.signatures.contain(&keyed.mac(|take| assembled.feed(*form, take)), length)
+            };
+            fitting.set(forms.find(fits).or(fitting.get()));
+            fitting.get().is_some()
         };
         let key_id = ring.find_mac(now, fits).map_err(|keys| Rejection::SignatureMismatch { keys })?;
+        assembled.fitting = fitting.get().unwrap_or_default();
         assembled.check_digest(&source)?;
         let rule = scheme.hmac.timestamp.as_ref();
         let signed_at = match (rule, in_body) {
@@ -138,16 +148,19 @@ impl Bound {
     }
 
     /// What is signed must have an id, where an id is signed: else that of another delivery could be moved into what
-    /// follows it.
-    fn check_id(&self, source: &Source<'_>) -> Result<(), Rejection> {
+    /// follows it. Nor may it hold what divides it from that.
+    fn check_id(&self, scheme: &ComposedScheme, source: &Source<'_>) -> Result<(), Rejection> {
         let signs_id = self.parts.iter().any(|part| matches!(part, BoundPart::Id));
-        if signs_id && source.id.is_empty() {
-            return Err(Rejection::SignatureMalformed { fault: "the id that it covers is empty" });
-        }
-        Ok(())
+        let fault = match scheme.hmac.frame().id_divider() {
+            _ if signs_id && source.id.is_empty() => "the id that it covers is empty",
+            Some(divider) if holds(&source.id, divider.as_bytes()) => "the id holds what divides it",
+            _ => return Ok(()),
+        };
+        Err(Rejection::SignatureMalformed { fault })
     }
 
-    /// Every item must be well signed, and there must be one.
+    /// Every item must be well signed, and there must be one. None may be there twice: of one captured item any number of
+    /// lists could be made.
     fn prove_items<'r>(
         &'r self,
         scheme: &'r ComposedScheme,
@@ -157,12 +170,11 @@ impl Bound {
         (slot, pointer): (usize, &str),
     ) -> Result<Proven<'r>, Rejection> {
         let hmac = &scheme.hmac;
-        let (mut digest, mut key_id, mut count) = (Sha256::new(), None, 0);
+        let (mut digests, mut key_id) = (BTreeSet::new(), None);
         let outcome = items.read(received.body, |fields| {
-            if count == defaults::SIGNED_ITEMS {
+            if digests.len() == defaults::SIGNED_ITEMS {
                 return Err(Rejection::TooManyParts { of: "signed items", limit: defaults::SIGNED_ITEMS });
             }
-            count += 1;
             let missing = || Rejection::FieldMissing { field: pointer.to_owned() };
             let text = fields.get(slot).and_then(Option::as_deref).ok_or_else(missing)?;
             let signatures = hmac.form.read(text, hmac.algorithm, hmac.encoding)?;
@@ -172,15 +184,17 @@ impl Bound {
             };
             let fitting = ring.find_mac(received.now, fits);
             key_id = fitting.map_err(|keys| Rejection::SignatureMismatch { keys })?;
-            // With its length, so that two items never read as one.
-            digest.update((content.len() as u64).to_be_bytes());
-            digest.update(&content);
-            Ok(())
+            match digests.insert(<[u8; 32]>::from(Sha256::digest(&content))) {
+                true => Ok(()),
+                false => {
+                    Err(Rejection::BodyUnreadable { expected: "a list without an item that is signed twice" })
+                }
+            }
         });
         match outcome {
             Ok(0) => Err(Rejection::FieldMissing { field: pointer.to_owned() }),
             Ok(_) => Ok(Proven {
-                covered: Covered::Composed(Box::new(Signed::Items(digest.finalize().into()))),
+                covered: Covered::Composed(Box::new(Signed::Items(digest_of_all(&digests)))),
                 scheme_id: None,
                 signed_at: None,
                 key_id,
@@ -202,6 +216,13 @@ impl Bound {
         }
         Ok(content)
     }
+}
+
+/// In the order of the digests and not of the items: anybody could write the items in another one.
+fn digest_of_all(digests: &BTreeSet<[u8; 32]>) -> [u8; 32] {
+    let mut all = Sha256::new();
+    digests.iter().for_each(|digest| all.update(digest));
+    all.finalize().into()
 }
 
 /// What a signature comes with.

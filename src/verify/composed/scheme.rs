@@ -44,10 +44,10 @@ pub(crate) struct Demand {
     pub(crate) value: Text,
 }
 
-/// A field of the JSON body as a part of what is signed: text as it is, numbers and booleans as they are written.
+/// A field of the JSON body as a part of what is signed: text as it is, whole numbers and booleans as they are written.
 ///
-/// A body is refused if the field is there twice, or holds a list, an object or a number that is not read exactly: two
-/// readers could take it for different things.
+/// A body is refused if the field is there twice, or holds a list, an object or a number with a point, an exponent or more than
+/// 64 bits: two readers could take it for different things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     pub(crate) pointer: Text,
@@ -197,7 +197,8 @@ impl Scheme {
     }
 
     /// An HMAC in each item of a list in the JSON body: a pointer to the list, and one from an item to its signature.
-    /// Every item must be well signed, and there must be one.
+    /// Every item must be well signed, there must be one, and none may be there twice. Captured items can be put together
+    /// into a list of another length, which is another delivery: a handler tells items apart by what they sign.
     pub fn hmac_in_each_item(
         algorithm: Algorithm,
         list: impl Into<Text>,
@@ -310,12 +311,18 @@ impl ComposedScheme {
                 "anybody could write a new digest for a new body",
             );
         }
-        let free =
-            content.iter().filter(|part| matches!(part, Part::Field(field) if field.may_hold_dividers));
-        if free.count() > 1 {
+        // An id is kept free of the literal behind it alone: only in front of all else that says where it ends.
+        let leads = content.first() == Some(&Part::Id) && self.hmac.frame().id_divider().is_some();
+        let is_divided = has(|part| matches!(part, Part::Literal(_)));
+        let is_free = |part: &&Part| match part {
+            Part::Field(field) => field.may_hold_dividers,
+            Part::Id => is_divided && !leads,
+            _ => false,
+        };
+        if content.iter().filter(is_free).count() > 1 {
             return conflict(
                 "a field that may hold dividers",
-                "another one",
+                "another one, or an id that is not in front",
                 "what is signed would not say where one ends and the next begins",
             );
         }

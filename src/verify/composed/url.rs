@@ -114,10 +114,12 @@ pub(super) fn path_and_query(url: &str) -> &str {
     rest.find('/').map_or("/", |at| &rest[at..])
 }
 
-/// The first value of a parameter of the query, as it is written there.
+/// The first value of a parameter of the query, as it is written there. Its name may be written with escapes, as a signature
+/// that fits any form of the URL does not tell one from the other.
 pub(super) fn parameter<'u>(url: &'u str, name: &str) -> Option<&'u str> {
     let (_, query) = url.split_once('?')?;
-    query.split('&').find_map(|segment| segment.strip_prefix(name)?.strip_prefix('='))
+    let mut segments = query.split('&').filter_map(|segment| segment.split_once('='));
+    segments.find_map(|(given, value)| (decoded(given.as_bytes())? == name).then_some(value))
 }
 
 /// The same URL with one more parameter.
@@ -179,6 +181,7 @@ mod tests {
     #[test]
     fn the_first_parameter_of_a_name_counts_as_it_is_written() {
         assert_eq!(parameter("https://a/?x=1&h=ab&h=cd", "h"), Some("ab"));
+        assert_eq!(parameter("https://a/?%zz=1&%68=ab&h=cd", "h"), Some("ab"));
         for url in ["https://a/h=1", "https://a/?hh=1", "https://a/?h", "https://a/?H=1", "https://a/"] {
             assert_eq!(parameter(url, "h"), None, "{url}");
         }

@@ -14,6 +14,7 @@ pub(super) struct Claim {
     pub(super) components: Vec<Component>,
     /// Components and parameters in the form that is signed. The nonce is in it.
     pub(super) parameters: String,
+    pub(super) nonce: Option<String>,
     pub(super) created: SystemTime,
     expires: Option<SystemTime>,
     pub(super) algorithm: Option<String>,
@@ -39,11 +40,11 @@ impl Claim {
         if expires.is_some_and(|expires| expires < created) {
             return Err("it expires before it is created");
         }
-        input.parameters.text("nonce")?;
+        let nonce = input.parameters.text("nonce")?.map(str::to_owned);
         let algorithm = input.parameters.text("alg")?.map(str::to_owned);
         let mut parameters = String::new();
         input.write(&mut parameters);
-        Ok(Self { components, parameters, created, expires, algorithm, signature })
+        Ok(Self { components, parameters, nonce, created, expires, algorithm, signature })
     }
 
     /// Refuses a signature that its own maker takes for too old by now.

@@ -18,8 +18,10 @@
 //!
 //! A delivery is told apart by what is signed, its time and nonce included, or by the ids that
 //! [`identified_by`](MessageSignatures::identified_by) finds. Where one request carries signatures of several known keys,
-//! each alone would do: whoever has captured it could send it again with the others, as another delivery. Choose one by
-//! [`label`](MessageSignatures::label) or [`tag`](MessageSignatures::tag), or let ids tell deliveries apart.
+//! each alone would do. Their order, keys and labels are no part of the id, so that signatures of the same components, time
+//! and nonce are of one delivery. Where they differ in these, whoever has captured such a request could leave one out and send
+//! it again as another delivery: choose one by [`label`](MessageSignatures::label) or [`tag`](MessageSignatures::tag), or let
+//! ids tell deliveries apart.
 //!
 //! ```
 //! use std::{convert::Infallible, time::SystemTime};

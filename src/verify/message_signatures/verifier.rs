@@ -1,6 +1,9 @@
 //! The settings, and requests judged by them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, HeaderName, Uri, request::Parts};
 use sha2::{Digest, Sha256};
@@ -21,6 +24,7 @@ use crate::{
     rejection::Rejection,
     verify::{
         PrepareFuture, Prepared, Received, Timestamp, TimestampFormat, Verdict, Verifier, VerifyFuture,
+        content::NO_PUBLIC_URL,
         identity::{Derived, Identity},
         service::original_uri,
     },
@@ -175,23 +179,31 @@ impl MessageSignatures {
             request_uri: original_uri(received.head),
             headers: &received.head.headers,
         };
-        let mut refused = None;
+        let (mut good, mut content, mut refused) = (None, None, None);
+        // All of them, so that the order in which they stand says nothing about which delivery it is.
         for candidate in candidates {
             match self.prove(candidate, &target, received) {
-                Ok(base) => return self.verdict(candidate, &base, received),
+                Ok(one) => {
+                    good = good.or(Some(candidate));
+                    content = content.map_or(Some(one), |other: [u8; 32]| Some(other.min(one)));
+                }
                 Err(rejection) => refused = refused.or(Some(rejection)),
             }
         }
-        Err(refused.unwrap_or(Rejection::UnknownKey))
+        match good.zip(content) {
+            Some((candidate, content)) => self.verdict(candidate, &content, received),
+            None => Err(refused.unwrap_or(Rejection::UnknownKey)),
+        }
     }
 
-    /// Whether the owner of the key has signed this request, body included, and recently. Returns what was signed.
+    /// Whether the owner of the key has signed this request, body included, and recently. Returns the
+    /// digest of what was signed, which is the same whichever key has signed it.
     fn prove(
         &self,
         Candidate { claim, key }: &Candidate,
         target: &Target<'_>,
         received: Received<'_>,
-    ) -> Result<Vec<u8>, Rejection> {
+    ) -> Result<[u8; 32], Rejection> {
         let digest = Component::ContentDigest;
         if self.required.contains(&digest) && !received.body.is_empty() {
             covered(claim, &digest)?;
@@ -207,22 +219,20 @@ impl MessageSignatures {
         }
         self.created.check(claim.created, received.now)?;
         claim.check_expiry(received.now)?;
+        let content = content(claim, target, received)?;
         key.count_match();
-        Ok(base)
+        Ok(content)
     }
 
     fn verdict(
         &self,
         Candidate { claim, key }: &Candidate,
-        base: &[u8],
+        content: &[u8; 32],
         received: Received<'_>,
     ) -> Result<Verdict, Rejection> {
-        let derived = |of| {
-            let digest = match of {
-                Derived::OfContent => Sha256::digest(base),
-                Derived::OfBody => Sha256::digest(received.body),
-            };
-            DeliveryId::derived(&digest.into())
+        let derived = |of| match of {
+            Derived::OfContent => DeliveryId::derived(content),
+            Derived::OfBody => DeliveryId::derived(&Sha256::digest(received.body).into()),
         };
         let body_is_signed = covered(claim, &Component::ContentDigest).is_ok();
         let (id, event_type) = match &self.identity {
@@ -235,8 +245,24 @@ impl MessageSignatures {
             }
         };
         let key_id = Some(Arc::clone(key.id()));
-        Ok(Verdict { id, event_type, signed_at: Some(claim.created), key_id })
+        let signed_content = (!body_is_signed).then_some(*content);
+        Ok(Verdict { id, event_type, signed_at: Some(claim.created), key_id, signed_content })
     }
+}
+
+/// The digest of what is covered, of its time and of its nonce, in one order: neither the key nor the label is part of it,
+/// and so two signatures of the same things are of one delivery, whichever of them is sent again.
+fn content(claim: &Claim, target: &Target<'_>, received: Received<'_>) -> Result<[u8; 32], Rejection> {
+    let (digests, mut components): (Vec<_>, Vec<_>) =
+        claim.components.iter().cloned().partition(|component| *component == Component::ContentDigest);
+    components.sort_by_cached_key(ToString::to_string);
+    let created = claim.created.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let parameters = format!("{};{:?}", created.as_secs(), claim.nonce);
+    let mut content = Sha256::new_with_prefix(target.base(&components, &parameters).map_err(refuse)?);
+    if !digests.is_empty() {
+        content.update(Sha256::digest(received.body));
+    }
+    Ok(content.finalize().into())
 }
 
 /// What is asked for, and signed, unless said otherwise.
@@ -257,9 +283,7 @@ fn covered(claim: &Claim, required: &Component) -> Result<(), Rejection> {
 
 fn refuse(missing: Missing) -> Rejection {
     match missing {
-        Missing::Url => {
-            Rejection::PublicUrlUnknown { hint: "call .public_url(..) with the address that is sent to" }
-        }
+        Missing::Url => NO_PUBLIC_URL,
         Missing::Header(name) => Rejection::HeaderMissing { header: name.to_string() },
         Missing::QueryParam(_) => malformed("it covers a query parameter that is not there once"),
     }
@@ -285,12 +309,14 @@ impl Verifier for MessageSignatures {
         let candidates: Vec<Candidate> = prepared.take().unwrap_or_default();
         VerifyFuture::ready(self.judge(received, &candidates))
     }
+
+    fn shares_keys(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
     use bytes::Bytes;
     use http::{HeaderValue, Request};
     use proptest::prelude::*;

@@ -8,7 +8,7 @@ use tower_webhook::{
     ConfigError, SigningSecret,
     clock::Clock,
     provider::{GITHUB, LINEAR, Provider, SLACK, STANDARD_WEBHOOKS, STRIPE, TWITCH},
-    verify::{Algorithm, KeyRing, Scheme, SignatureForm, VerifyLayer},
+    verify::{Algorithm, Field, KeyForm, KeyRing, Part, Scheme, SignatureForm, VerifyLayer},
 };
 
 use super::support::*;
@@ -30,6 +30,60 @@ fn standard_signed() -> (Request<Bytes>, String) {
 fn with(mut request: Request<Bytes>, header: &'static str, value: impl AsRef<[u8]>) -> Request<Bytes> {
     request.headers_mut().insert(header, HeaderValue::from_bytes(value.as_ref()).unwrap());
     request
+}
+
+#[tokio::test]
+async fn an_id_in_the_body_holds_no_divider() {
+    let clock = clock();
+    let scheme = |content: &[Part]| {
+        Scheme::hmac_in_body(Algorithm::HmacSha256, "/mac").id_in_body("/id").content(content)
+    };
+    let note = || Part::from(Field::at("/note").may_hold_dividers());
+    let acme = Provider::custom("acme", scheme(&[Part::Id, Part::literal(":"), note()]));
+    let secret = text_secret("a secret");
+    let request = signed(&acme, &secret, &clock, r#"{"note":"a:b"}"#);
+    let layer = layer(acme, secret.clone(), &clock);
+    assert!(send_bytes(&layer, request.clone()).await.is_ok());
+    // `the-id:a:b` is signed in both.
+    let text = String::from_utf8(request.body().to_vec()).unwrap();
+    let moved = text.replace("\"the-id\"", "\"the-id:a\"").replace("\"a:b\"", "\"b\"");
+    assert_ne!(moved, text);
+    let outcome = refused(&layer, request.map(|_| Bytes::from(moved))).await;
+    assert_eq!(outcome, (401, "signature-malformed"));
+
+    let behind = Provider::custom("acme", scheme(&[note(), Part::literal(":"), Part::Id]));
+    assert!(matches!(VerifyLayer::new(behind, KeyRing::new(secret)), Err(ConfigError::Conflict { .. })));
+}
+
+#[tokio::test]
+async fn the_form_of_a_key_counts_before_and_behind_the_content() {
+    let clock = clock();
+    let scheme = || Scheme::hmac(Algorithm::HmacSha256, "x-signature");
+    let before = Provider::custom("acme", scheme().key(KeyForm::Hex).content([Part::Form]));
+    let behind = Provider::custom("acme", scheme().content([Part::Form]).key(KeyForm::Hex));
+    let key = text_secret("00112233445566778899aabbccddeeff");
+    let request = signed(&before, &key, &clock, "a=1");
+    assert!(send_bytes(&layer(behind.clone(), key, &clock), request).await.is_ok());
+    let refused = VerifyLayer::new(behind, KeyRing::new(text_secret("no hex")));
+    assert!(matches!(refused, Err(ConfigError::MalformedSecret { .. })));
+}
+
+#[tokio::test]
+async fn a_signed_url_that_nobody_has_named_is_no_empty_one() {
+    let clock = clock();
+    for content in [vec![Part::Url, Part::Body], vec![Part::UrlInAnyForm, Part::Form]] {
+        let acme = |content: &[Part]| {
+            Provider::custom("acme", Scheme::hmac(Algorithm::HmacSha256, "x-signature").content(content))
+        };
+        let without: Vec<_> = content.iter().skip(1).cloned().collect();
+        let secret = text_secret("a secret");
+        // What a signature over an empty URL is.
+        let request = signed(&acme(&without), &secret, &clock, Bytes::new());
+        let layer = layer(acme(&content), secret, &clock);
+        assert_eq!(refused(&layer, request.clone()).await, (503, "public-url-unknown"));
+        let named = layer.public_url("https://hooks.example.com").unwrap();
+        assert_eq!(refused(&named, request).await, (401, "signature-mismatch"));
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use tower_webhook::{
         message_signatures::{
             Component, DigestAlgorithm, MessageAlgorithm, MessageKey, MessageSignatures, MessageSigner,
         },
+        tenant,
     },
 };
 
@@ -128,6 +129,17 @@ async fn without_a_public_url_the_sender_is_told_to_come_back_and_the_log_names_
     let layer = VerifyLayer::from_verifier(acme(), verifier).clock(shared(&clock));
     let by_path = signer("k").components([Component::Path]);
     assert!(send_bytes(&layer, signed_by(&by_path, &clock)).await.is_ok(), "nothing of it is needed");
+}
+
+#[test]
+fn a_tenant_is_not_named_by_a_header_that_all_who_have_a_key_can_write() {
+    let layer = || layer_of("k", &clock());
+    let refused = layer().tenant(tenant::header("x-tenant").unwrap());
+    assert!(matches!(refused, Err(ConfigError::Conflict { .. })));
+    assert!(layer().tenant(tenant::segment(0)).is_ok());
+    let shared = std::sync::Arc::new(MessageSignatures::new([key("k")]).unwrap());
+    let refused = VerifyLayer::from_verifier(acme(), shared).tenant(tenant::header("x-tenant").unwrap());
+    assert!(matches!(refused, Err(ConfigError::Conflict { .. })));
 }
 
 #[tokio::test]
@@ -289,6 +301,42 @@ async fn of_several_signatures_one_that_is_good_will_do() {
     assert_eq!(outcome, (401, "unknown-key"));
     let layer = over(both().tag("app"), &clock);
     assert_eq!(refused(&layer, twice_signed("k", "l", &clock)).await, (401, "unknown-key"));
+}
+
+#[tokio::test]
+async fn two_good_signatures_are_one_delivery_in_either_order_and_alone() {
+    let clock = clock();
+    let layer = over(MessageSignatures::new([key("k"), key("l")]).unwrap(), &clock);
+    let signed = [("k", "sig1"), ("l", "sig2")].map(|(id, label)| {
+        let mut request = unsigned("/in?a=b", "{}");
+        sign(&signer(id).label(label), &mut request, "nonce", &clock);
+        request
+    });
+    let both = |name: &str, first: usize, second: usize| {
+        format!("{}, {}", header(&signed[first], name), header(&signed[second], name))
+    };
+    let joined = |first: usize, second: usize| {
+        let request = with(&signed[first], "signature-input", &both("signature-input", first, second));
+        with(&request, "signature", &both("signature", first, second))
+    };
+    let mut ids = Vec::new();
+    for request in [joined(0, 1), joined(1, 0), signed[0].clone(), signed[1].clone()] {
+        ids.push(send_bytes(&layer, request).await.unwrap().id().unwrap().clone());
+    }
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+
+    // The proxy's has no nonce; the order of the two says nothing all the same.
+    let request = twice_signed("k", "l", &clock);
+    let mut turned = request.clone();
+    for name in ["signature-input", "signature"] {
+        let lines: Vec<_> = request.headers().get_all(name).iter().cloned().collect();
+        turned.headers_mut().remove(name);
+        for line in lines.into_iter().rev() {
+            turned.headers_mut().append(name, line);
+        }
+    }
+    let id = send_bytes(&layer, request).await.unwrap().id().unwrap().clone();
+    assert_eq!(send_bytes(&layer, turned).await.unwrap().id(), Some(&id));
 }
 
 #[tokio::test]

@@ -124,8 +124,11 @@ async fn every_item_of_adyens_must_be_well_signed() {
     assert_eq!(cause(&stack, with(&json!({ "notificationItems": [] }))).await, "field-missing");
     assert_eq!(cause(&stack, with(&json!({}))).await, "body-unreadable");
     let first = &value["notificationItems"][0];
-    let many = json!({ "notificationItems": vec![first; 1_001] });
-    assert_eq!(cause(&stack, with(&many)).await, "too-many-parts");
+    let references: Vec<_> = (0..1_001).map(|reference| reference.to_string()).collect();
+    let references: Vec<_> = references.iter().map(String::as_str).collect();
+    let many = |count| signed_by(&ADYEN, request("/in", None, adyen_body(&references[..count])));
+    assert!(outcome(&stack, many(1_000)).await.is_ok());
+    assert_eq!(cause(&stack, many(1_001)).await, "too-many-parts");
     let twice = format!("{{\"notificationItems\":[{first}],\"notificationItems\":[{}]}}", item("4"));
     assert_eq!(cause(&stack, with(&json!({})).map(|_| Bytes::from(twice))).await, "body-unreadable");
 }
@@ -168,6 +171,29 @@ async fn adyens_captured_items_are_the_same_delivery_whatever_is_changed_beside_
     value["notificationItems"].as_array_mut().unwrap().pop();
     let fewer = outcome(&stack(&ADYEN), signed.map(|_| Bytes::from(value.to_string()))).await.unwrap();
     assert_ne!(fewer.id(), first.id());
+}
+
+#[tokio::test]
+async fn an_item_of_adyens_is_not_there_twice_and_the_order_of_items_is_no_new_delivery() {
+    let stack = stack(&ADYEN);
+    let signed = signed_by(&ADYEN, request("/in", None, adyen_body(&["1", "2"])));
+    let value: Value = serde_json::from_slice(signed.body()).unwrap();
+    let (one, two) = (&value["notificationItems"][0], &value["notificationItems"][1]);
+    let of = |items: &[&Value]| {
+        signed.clone().map(|_| Bytes::from(json!({ "notificationItems": items }).to_string()))
+    };
+    let mut changed = one.clone();
+    changed["NotificationRequestItem"]["reason"] = "other".into();
+    changed["NotificationRequestItem"]["amount"]["value"] = "1130".into();
+    for items in [&[one, one][..], &[one, &changed], &[one, two, one], &[one, one, one]] {
+        assert_eq!(cause(&stack, of(items)).await, "body-unreadable", "{items:?}");
+    }
+    let mut ids = Vec::new();
+    for items in [&[one, two][..], &[two, one], &[one], &[&changed]] {
+        ids.push(outcome(&stack, of(items)).await.unwrap().id().unwrap().clone());
+    }
+    assert_eq!((&ids[0], &ids[2]), (&ids[1], &ids[3]));
+    assert_ne!(ids[0], ids[2]);
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Twilio: forms, digests of bodies, URLs in several forms, and keys that fix their algorithm.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use proptest::prelude::*;
+use tower_webhook::{idempotency::IdempotencyLayer, store::MemoryClaims};
 
 use super::*;
 
@@ -49,6 +52,70 @@ async fn twilio_signs_a_url_in_several_forms_and_no_other() {
         let mut signed = form();
         TWILIO.sign(&mut signed, &secret(&TWILIO), &Signing::new("", now()).to_url(url)).unwrap();
         assert_eq!(outcome(&stack(&TWILIO), signed).await.is_ok(), passes, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_in_another_form_is_the_same_delivery() {
+    let stack = stack(&TWILIO);
+    let mut signed = request("/in?q=a%20b", Some(FORM), "a=1");
+    let signing = Signing::new("", now()).to_url("https://hooks.example.test/in?q=a%20b");
+    TWILIO.sign(&mut signed, &secret(&TWILIO), &signing).unwrap();
+    signed.headers_mut().remove("i-twilio-idempotency-token");
+    let first = outcome(&stack, signed.clone()).await.unwrap();
+    assert_eq!(first.id().unwrap().origin(), IdOrigin::Derived);
+    for target in ["/in?q=a+b", "/in?%71=a+b", "/in?q=a%20b"] {
+        let mut again = signed.clone();
+        *again.uri_mut() = target.parse().unwrap();
+        assert_eq!(outcome(&stack, again).await.unwrap().id(), first.id(), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn twilios_payload_is_what_is_signed() {
+    let layer = IdempotencyLayer::new(MemoryClaims::default()).deduplicate_payloads(Duration::from_secs(60));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let runs = Arc::clone(&runs);
+        service_fn(move |_: Request<Verified>| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+        })
+    };
+    let stack = Webhook::from(TWILIO).secret(secret(&TWILIO)).public_url(BASE).idempotency(layer).build();
+    let service = stack.unwrap().layer(handler);
+    let form = signed_by(&TWILIO, request("/in", Some(FORM), "a=1&b=2"));
+    let mut requests = vec![form.clone()];
+    for (body, token) in [("b=2&a=1", "tok_2"), ("%61=1&b=2", "tok_3"), ("a=1&b=2&&a=1", "tok_4")] {
+        let mut again = form.clone().map(|_| Bytes::from(body));
+        again.headers_mut().insert("i-twilio-idempotency-token", HeaderValue::from_static(token));
+        requests.push(again);
+    }
+    for (target, token) in [("/in?CallSid=CA1", "tok_5"), ("/in?CallSid=CA2", "tok_6")] {
+        let mut get = request(target, None, "");
+        *get.method_mut() = Method::GET;
+        let mut get = signed_by(&TWILIO, get);
+        get.headers_mut().insert("i-twilio-idempotency-token", HeaderValue::from_static(token));
+        requests.push(get);
+    }
+    let mut counts = Vec::new();
+    for request in requests {
+        let response = service.clone().oneshot(request.map(Full::new)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        counts.push(runs.load(Ordering::SeqCst));
+    }
+    assert_eq!(counts, [1, 1, 1, 1, 2, 3]);
+}
+
+#[tokio::test]
+async fn an_escape_in_the_name_of_the_digest_does_not_skip_it() {
+    let signed = signed_by(&TWILIO, request("/in", Some("application/json"), r#"{"a":1}"#));
+    let target = signed.uri().to_string().replace("bodySHA256", "body%53HA256");
+    for (content_type, body) in [(FORM, ""), ("application/json", "{}")] {
+        let mut forged = request(&target, Some(content_type), body);
+        let signature = signed.headers()["x-twilio-signature"].clone();
+        forged.headers_mut().insert("x-twilio-signature", signature);
+        assert_eq!(cause(&stack(&TWILIO), forged).await, "body-digest-mismatch");
     }
 }
 
