@@ -310,10 +310,10 @@ pub const FETCHED_BYTES: usize = 64 * 1024;
 /// How long a fetch may take: below the patience of every known sender whose delivery waits for it.
 pub const FETCH_BUDGET: Duration = Duration::from_secs(5);
 
-/// How long a fetched key is used before it is asked for again: a key that was taken out of use is seen within it.
+/// How long a fetched key is used before it is asked for again.
 pub const FETCHED_KEPT: Duration = Duration::from_secs(3600);
 
-/// For how long the last good key is used on while its provider cannot be reached, counted from when it was fetched: an
+/// For how long the last good key is used on while its provider cannot be reached, or says that it is gone, counted from when it was fetched: an
 /// outage over a night, and not a key's whole life.
 pub const FETCHED_STALE: Duration = Duration::from_secs(24 * 3600);
 

@@ -20,6 +20,7 @@ use crate::{
 };
 
 const KEEPING: Keeping = Keeping {
+    revocable: false,
     found: defaults::FETCHED_KEPT,
     nothing: defaults::NO_KEYS_KEPT,
     again: defaults::FETCH_AGAIN,

@@ -23,6 +23,9 @@ use crate::{
 /// For how long what is believed, and how much of it is kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keeping {
+    /// Whether "there is none" takes back a good answer: it does where it means revoked, and does not where it may be a fault
+    /// of the source's, which then counts as failed.
+    pub(crate) revocable: bool,
     /// A good answer is used for so long.
     pub(crate) found: Duration,
     /// That there is no key is believed for so long.
@@ -152,6 +155,14 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
         asked: Result<Option<V>, BoxError>,
     ) {
         let (now, keeping) = (self.clock.monotonic(), &self.keeping);
+        let lasts = match answer {
+            Some(Answer { outcome: Outcome::Found { since, .. }, .. }) => now.since(*since) <= keeping.stale,
+            Some(_) | None => false,
+        };
+        let asked = match asked {
+            Ok(None) if lasts && !keeping.revocable => Err("it has lost a key that it had".into()),
+            asked => asked,
+        };
         match asked {
             Ok(Some(value)) => {
                 let outcome = Outcome::Found { value: Arc::new(value), since: now };
@@ -166,11 +177,7 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
                 slot.failures.fetch_add(1, Ordering::Relaxed);
                 match answer {
                     // The last keys it gave are used on, and it is asked again before long.
-                    Some(Answer { outcome: Outcome::Found { since, .. }, until })
-                        if now.since(*since) <= keeping.stale =>
-                    {
-                        *until = now.after(keeping.again);
-                    }
+                    Some(Answer { until, .. }) if lasts => *until = now.after(keeping.again),
                     _ => {
                         *answer = Some(Answer { outcome: Outcome::Failed, until: now.after(keeping.failed) });
                     }

@@ -23,6 +23,7 @@ impl fmt::Debug for TenantCache {
 }
 
 const KEEPING: Keeping = Keeping {
+    revocable: true,
     found: defaults::KEYS_KEPT,
     nothing: defaults::NO_KEYS_KEPT,
     again: Duration::from_secs(5),

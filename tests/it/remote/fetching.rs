@@ -142,7 +142,12 @@ async fn what_cannot_be_decided_is_503_and_what_is_not_there_is_401() {
     let many = SIGNER.certificate("sns.amazonaws.com", 2020..2040).repeat(9);
     let cases = [
         (Reply::Body(404, Bytes::new()), 401),
-        (Reply::Body(403, Bytes::new()), 401),
+        (Reply::Body(410, Bytes::new()), 401),
+        (Reply::Body(400, Bytes::new()), 503),
+        (Reply::Body(401, Bytes::new()), 503),
+        (Reply::Body(403, Bytes::new()), 503),
+        (Reply::Body(407, Bytes::new()), 503),
+        (Reply::Body(451, Bytes::new()), 503),
         (Reply::Body(500, Bytes::new()), 503),
         (Reply::Body(429, Bytes::new()), 503),
         (Reply::Body(204, Bytes::new()), 503),
@@ -219,6 +224,21 @@ async fn the_last_good_certificate_serves_on_while_the_provider_is_away() {
     upstream.answers(certificate());
     clock.advance(defaults::FETCH_FAILED);
     assert_eq!(status(&layer, signed("a.pem")).await, 200);
+}
+
+#[tokio::test]
+async fn a_good_certificate_outlives_an_answer_that_denies_it() {
+    for denial in [401, 403, 404, 407, 410, 451] {
+        let (upstream, clock) = (Upstream::start(certificate()).await, clock());
+        let layer = sns::without_tolerance(&upstream, &clock);
+        assert_eq!(status(&layer, signed("a.pem")).await, 200);
+        upstream.answers(Reply::Body(denial, Bytes::new()));
+        clock.advance(defaults::FETCHED_KEPT);
+        assert_eq!(status(&layer, signed("a.pem")).await, 200, "{denial}");
+        assert_eq!(upstream.count(), 2);
+        clock.advance(defaults::FETCHED_STALE);
+        assert_ne!(status(&layer, signed("a.pem")).await, 200, "{denial}, and not for ever");
+    }
 }
 
 #[tokio::test]
