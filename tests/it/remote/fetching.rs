@@ -1,12 +1,13 @@
 //! What is fetched, when, and what comes of it. SNS stands for all that fetch.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
 use tokio::task::JoinSet;
 use tower_webhook::{
     Rejection,
+    client_ip::PeerAddr,
     clock::ManualClock,
     defaults,
     remote::{AwsSns, Fetch, FetchError, HttpsFetch},
@@ -259,6 +260,42 @@ async fn strangers_cannot_have_us_fetch_at_will() {
     clock.advance(defaults::UNKNOWN_FETCH_EVERY);
     assert_eq!(status(&layer, signed("new.pem")).await, 401);
     assert_eq!(status(&layer, signed("newer.pem")).await, 503);
+}
+
+/// The same, from this address.
+fn from(ip: &str, mut request: Request<Bytes>) -> Request<Bytes> {
+    request.extensions_mut().insert(PeerAddr((ip.parse::<IpAddr>().unwrap(), 4000).into()));
+    request
+}
+
+#[tokio::test]
+async fn who_names_many_keys_does_not_lock_others_out() {
+    let (upstream, clock) = (Upstream::start(certificate()).await, clock());
+    let layer = layer(&upstream, &clock);
+    upstream.answers(Reply::Body(404, Bytes::new()));
+    let mut answers = Vec::new();
+    for at in 0..30 {
+        let ip = format!("2001:db8::{at}");
+        answers.push(status(&layer, from(&ip, signed(&format!("{at}.pem")))).await);
+    }
+    let each = defaults::UNKNOWN_FETCHES as usize;
+    assert_eq!(answers[..each], vec![401; each]);
+    assert_eq!(answers[each..], vec![503; 30 - each], "a network of addresses is one client");
+    upstream.answers(certificate());
+    assert_eq!(status(&layer, from("192.0.2.1", signed("a.pem"))).await, 200);
+}
+
+#[tokio::test]
+async fn that_one_client_may_not_ask_says_nothing_about_the_key() {
+    let (upstream, clock) = (Upstream::start(Reply::Body(404, Bytes::new())).await, clock());
+    let layer = layer(&upstream, &clock);
+    for at in 0..defaults::UNKNOWN_FETCHES {
+        assert_eq!(status(&layer, from("192.0.2.66", signed(&format!("{at}.pem")))).await, 401);
+    }
+    assert_eq!(status(&layer, from("192.0.2.66", signed("a.pem"))).await, 503);
+    upstream.answers(certificate());
+    assert_eq!(status(&layer, from("192.0.2.1", signed("a.pem"))).await, 200, "who may ask is not held up");
+    assert_eq!(status(&layer, from("192.0.2.66", signed("a.pem"))).await, 200, "what is kept is for all");
 }
 
 #[tokio::test]
