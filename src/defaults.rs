@@ -310,10 +310,10 @@ pub const FETCHED_BYTES: usize = 64 * 1024;
 /// How long a fetch may take: below the patience of every known sender whose delivery waits for it.
 pub const FETCH_BUDGET: Duration = Duration::from_secs(5);
 
-/// How long a fetched key is used before it is asked for again: a key that was taken out of use is seen within it.
+/// How long a fetched key is used before it is asked for again.
 pub const FETCHED_KEPT: Duration = Duration::from_secs(3600);
 
-/// For how long the last good key is used on while its provider cannot be reached, counted from when it was fetched: an
+/// For how long the last good key is used on while its provider cannot be reached, or says that it is gone, counted from when it was fetched: an
 /// outage over a night, and not a key's whole life.
 pub const FETCHED_STALE: Duration = Duration::from_secs(24 * 3600);
 
@@ -332,11 +332,22 @@ pub const NOT_FETCHED_KEYS: usize = 1_000;
 /// Fetches under way at once, for each verifier.
 pub const FETCHES_AT_ONCE: usize = 4;
 
-/// Keys never seen before that are asked for at once: strangers name them, and a provider has a few.
+/// Keys never seen before that are asked for at once for one client, or IPv6 network of 64 bits, and for all clients whose
+/// address is not known: strangers name them, and a provider has a few.
 pub const UNKNOWN_FETCHES: u32 = 20;
 
 /// And one more after each of these.
 pub const UNKNOWN_FETCH_EVERY: Duration = Duration::from_secs(3);
+
+/// The same for all clients together: ten who misbehave leave some to the provider, and the provider is not asked without end.
+pub const ALL_UNKNOWN_FETCHES: u32 = 200;
+
+/// And one more after each of these.
+pub const ALL_UNKNOWN_FETCH_EVERY: Duration = Duration::from_millis(100);
+
+/// A set of keys is asked for again so soon for a name that is not in it: a new key is seen within it, and strangers who make
+/// names up cause no more.
+pub const KEY_SET_AGAIN: Duration = Duration::from_secs(10);
 
 /// Largest accepted age of an SNS message: its time is that of publication, and SNS sends again for an hour at most; five
 /// minutes for the attempts themselves.

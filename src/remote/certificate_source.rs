@@ -1,6 +1,6 @@
 //! Certificates by their address.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Uri};
@@ -9,12 +9,13 @@ use super::{
     certificate::Certificates,
     fetch::{self, Fetch, FetchError},
     https::HttpsFetch,
-    source::{self, Source},
+    source::{self, NamedBy, Source},
 };
 use crate::{
     clock::{SharedClock, SystemClock},
     error::ConfigError,
     rejection::Rejection,
+    verify::Need,
 };
 
 /// Fetched certificates, kept. Whoever asks has checked the address.
@@ -47,8 +48,8 @@ impl CertificateSource {
         &*self.fetch
     }
 
-    /// The certificates under this address.
-    pub(super) async fn at(&self, url: Uri) -> Result<Arc<Certificates>, Rejection> {
+    /// The certificates under this address, which this client has named.
+    pub(super) async fn at(&self, url: Uri, client: Option<IpAddr>) -> Result<Arc<Certificates>, Rejection> {
         let fetch = Arc::clone(&self.fetch);
         let name = url.to_string();
         let ask = move || async move {
@@ -58,6 +59,6 @@ impl CertificateSource {
             let certificates = answer.map(|pem| Certificates::read(&pem)).transpose();
             Ok(certificates.map_err(|error| FetchError::Content(error.into()))?)
         };
-        self.kept.of(&name, ask).await
+        self.kept.of(&name, NamedBy::Client(client), Need::Kept, ask).await
     }
 }

@@ -57,12 +57,9 @@ pub(super) fn body(answer: Response<Bytes>) -> Result<Option<Bytes>, FetchError>
     let status = answer.status();
     match status {
         StatusCode::OK => Ok(Some(answer.into_body())),
-        // Busy, and not sure of it.
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-            Err(FetchError::Status { status })
-        }
-        _ if status.is_client_error() => Ok(None),
-        // A redirect, too: it would lead away from the host that was checked.
+        StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+        // A 401, 403, 407 or 451 is about who asks, and often a firewall's or a proxy's. A redirect would lead away from the
+        // host that was checked.
         _ => Err(FetchError::Status { status }),
     }
 }
@@ -88,10 +85,12 @@ mod tests {
     #[test]
     fn an_answer_is_a_key_or_that_there_is_none_or_undecided() {
         assert_eq!(answer(200).unwrap().unwrap(), "key");
-        for none in [400, 403, 404, 410] {
+        for none in [404, 410] {
             assert!(answer(none).unwrap().is_none(), "{none}");
         }
-        for undecided in [204, 206, 301, 302, 307, 308, 408, 425, 429, 500, 502, 503] {
+        for undecided in
+            [204, 206, 301, 302, 307, 308, 400, 401, 403, 405, 407, 408, 425, 429, 451, 500, 502, 503]
+        {
             assert!(matches!(answer(undecided), Err(FetchError::Status { .. })), "{undecided}");
         }
     }

@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{
-    jwk::{Jwk, JwkSource},
+    jwk::JwkSource,
     jwks::JwkSet,
     jws::{Jws, JwsAlgorithm},
-    plaid::key_of,
-    source::Source,
+    keys::Keys,
 };
 use crate::{
+    client_ip,
     clock::{SharedClock, SystemClock},
     defaults,
     delivery::{DeliveryId, Tenant},
@@ -56,8 +56,7 @@ pub struct GraphTokens {
     /// `None`: any.
     tenants: Option<Arc<[Box<str>]>>,
     client_state: Option<SigningSecret>,
-    keys: Arc<dyn JwkSource>,
-    kept: Source<Jwk>,
+    keys: Keys,
     times: Timestamp,
 }
 
@@ -116,8 +115,7 @@ impl GraphTokens {
             apps,
             tenants: None,
             client_state: None,
-            keys: Arc::new(JwkSet::at(KEYS)?),
-            kept: Source::new(SystemClock::shared()),
+            keys: Keys::new(JwkSet::at(KEYS)?, SystemClock::shared()),
             times: Timestamp::header(TimestampFormat::Seconds),
         })
     }
@@ -143,18 +141,20 @@ impl GraphTokens {
     /// same through another client.
     #[must_use]
     pub fn keys_from(mut self, keys: impl JwkSource) -> Self {
-        self.keys = Arc::new(keys);
+        self.keys.take_from(keys);
         self
     }
 
     /// Another clock than the machine's, for how long keys are kept.
     #[must_use]
     pub fn clock(mut self, clock: SharedClock) -> Self {
-        self.kept = Source::new(clock);
+        self.keys.clock(clock);
         self
     }
 
-    async fn judge(&self, body: &[u8], now: SystemTime) -> Result<Verdict, Rejection> {
+    async fn judge(&self, received: Received<'_>) -> Result<Verdict, Rejection> {
+        let (body, now) = (received.body, received.now);
+        let client = client_ip::of(&received.head.extensions).ok();
         let collection: Collection = serde_json::from_slice(body)
             .map_err(|_| malformed("the body is no collection of notifications"))?;
         let tokens = collection.tokens.unwrap_or_default();
@@ -169,7 +169,7 @@ impl GraphTokens {
         let mut key_id = None;
         for token in &tokens {
             let jws = Jws::read(token, JwsAlgorithm::Rs256)?;
-            let key = key_of(&self.kept, &self.keys, &jws).await?;
+            let key = self.keys.of(&jws.kid, client).await?;
             if !key.has_signed(&jws) {
                 return Err(Rejection::SignatureMismatch { keys: 1 });
             }
@@ -260,7 +260,7 @@ impl Verifier for GraphTokens {
     }
 
     fn verify<'a>(&'a self, received: Received<'a>, _: Prepared<'a>) -> VerifyFuture<'a> {
-        VerifyFuture::wait(self.judge(received.body, received.now))
+        VerifyFuture::wait(self.judge(received))
     }
 
     fn shares_keys(&self) -> bool {

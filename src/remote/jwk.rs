@@ -159,6 +159,9 @@ fn number(text: Option<&str>) -> Result<Vec<u8>, JwkError> {
 /// What [`JwkSource::key`] returns.
 pub type JwkFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Jwk>, BoxError>> + Send + 'a>>;
 
+/// What [`JwkSource::keys`] returns.
+pub type JwksFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<Jwk>, BoxError>> + Send + 'a>>;
+
 /// Knows the public keys of a provider by their names: [`PlaidApi`](super::PlaidApi), [`JwkSet`](super::JwkSet), or a source of
 /// one's own.
 ///
@@ -167,6 +170,13 @@ pub trait JwkSource: fmt::Debug + Send + Sync + 'static {
     /// The key of this name, which is 1 to 128 visible ASCII characters of a stranger's choice; `Ok(None)` when the provider has
     /// no such key, an error when it cannot be told.
     fn key<'a>(&'a self, kid: &'a str) -> JwkFuture<'a>;
+
+    /// All of its keys, from a source that has them in one place. It is then asked for them all, again after
+    /// [`KEY_SET_AGAIN`](crate::defaults::KEY_SET_AGAIN) for a name that is not among them, and never for a single
+    /// [`key`](Self::key). `None` from a source that is asked key by key; which of both it is never changes.
+    fn keys(&self) -> Option<JwksFuture<'_>> {
+        None
+    }
 }
 
 #[cfg(test)]

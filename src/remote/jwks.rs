@@ -5,12 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Uri};
 use serde::Deserialize;
-use tower::BoxError;
 
 use super::{
     fetch::{Fetch, FetchError},
     https::HttpsFetch,
-    jwk::{Fields, Jwk, JwkError, JwkFuture, JwkSource},
+    jwk::{Fields, Jwk, JwkError, JwkFuture, JwkSource, JwksFuture},
     source,
 };
 use crate::error::ConfigError;
@@ -41,6 +40,20 @@ impl JwkSet {
         self.fetch = Arc::new(fetch);
         self
     }
+
+    async fn ask(&self) -> Result<Bytes, FetchError> {
+        let mut request = Request::new(Bytes::new());
+        request.uri_mut().clone_from(&self.url);
+        let answer = source::ask(&*self.fetch, request).await?;
+        match answer.status() {
+            http::StatusCode::OK => Ok(answer.into_body()),
+            status => Err(FetchError::Status { status }),
+        }
+    }
+}
+
+fn content(error: JwkError) -> FetchError {
+    FetchError::Content(error.into())
 }
 
 #[derive(Deserialize)]
@@ -56,17 +69,20 @@ pub(super) fn find(set: &[u8], kid: &str) -> Result<Option<Jwk>, JwkError> {
     key.map(|key| Jwk::from_fields(serde_json::from_value::<Fields>(key)?)).transpose()
 }
 
+/// All keys of the set that are of use.
+pub(super) fn all(set: &[u8]) -> Result<Vec<Jwk>, JwkError> {
+    let set: Set = serde_json::from_slice(set)?;
+    let read = |key| Jwk::from_fields(serde_json::from_value::<Fields>(key).ok()?).ok();
+    Ok(set.keys.into_iter().filter_map(read).collect())
+}
+
 impl JwkSource for JwkSet {
     fn key<'a>(&'a self, kid: &'a str) -> JwkFuture<'a> {
-        Box::pin(async move {
-            let mut request = Request::new(Bytes::new());
-            request.uri_mut().clone_from(&self.url);
-            let answer = source::ask(&*self.fetch, request).await?;
-            if answer.status() != http::StatusCode::OK {
-                return Err(BoxError::from(FetchError::Status { status: answer.status() }));
-            }
-            Ok(find(answer.body(), kid).map_err(|error| FetchError::Content(error.into()))?)
-        })
+        Box::pin(async move { Ok(find(&self.ask().await?, kid).map_err(content)?) })
+    }
+
+    fn keys(&self) -> Option<JwksFuture<'_>> {
+        Some(Box::pin(async move { Ok(all(&self.ask().await?).map_err(content)?) }))
     }
 }
 
@@ -81,6 +97,8 @@ mod tests {
         assert_eq!(find(set, "b").unwrap().unwrap().kid(), Some("b"));
         assert!(find(set, "c").unwrap().is_none());
         assert!(find(set, "a").is_err());
+        let all = all(set).unwrap();
+        assert_eq!(all.iter().map(Jwk::kid).collect::<Vec<_>>(), [Some("b")]);
         for bad in [&b""[..], b"{}", b"[]", br#"{"keys":{}}"#, b"<html>"] {
             assert!(find(bad, "b").is_err());
         }

@@ -7,7 +7,7 @@
 //! 1. the address or the name of its key is of the provider's form: `https`, a host of the provider's own, a plain path;
 //!    otherwise 401, and nobody is asked;
 //! 2. the key is kept already, or can be fetched; 401 where the provider has none of that name, 503 where it cannot be
-//!    told, or where strangers have named so many new keys that no more are asked for now;
+//!    told, or where this client, or all of them together, have named so many new keys that no more are asked for now;
 //! 3. the key is one to trust, and the signature fits it; otherwise 401;
 //! 4. the time is within the tolerance; otherwise 401, or 503 when it lies in the future.
 //!
@@ -41,6 +41,7 @@ mod https;
 mod jwk;
 mod jwks;
 mod jws;
+mod keys;
 mod paypal;
 mod plaid;
 mod plaid_api;
@@ -52,7 +53,7 @@ mod url;
 pub use fetch::{Fetch, FetchError, FetchFuture};
 pub use graph::GraphTokens;
 pub use https::HttpsFetch;
-pub use jwk::{Jwk, JwkError, JwkFuture, JwkSource};
+pub use jwk::{Jwk, JwkError, JwkFuture, JwkSource, JwksFuture};
 pub use jwks::JwkSet;
 pub use paypal::PayPal;
 pub use plaid::Plaid;
@@ -66,6 +67,7 @@ pub fn read_everything(bytes: &[u8]) {
     drop(certificate::Certificates::read(bytes));
     drop(Jwk::from_json(bytes));
     drop(jwks::find(bytes, "kid"));
+    drop(jwks::all(bytes));
     drop(sns::read(bytes));
     drop(graph::read(bytes));
     if let Ok(text) = std::str::from_utf8(bytes) {

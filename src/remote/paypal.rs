@@ -13,6 +13,7 @@ use super::{
     url,
 };
 use crate::{
+    client_ip,
     clock::SharedClock,
     defaults,
     delivery::{DeliveryId, IdOrigin, Tenant},
@@ -179,7 +180,8 @@ impl Verifier for PayPal {
         match self.look(head) {
             Err(rejection) => PrepareFuture::ready(Err(rejection)),
             Ok((id, time, signature, url)) => PrepareFuture::wait(async move {
-                let certificates = self.certificates.at(url).await?;
+                let client = client_ip::of(&head.extensions).ok();
+                let certificates = self.certificates.at(url, client).await?;
                 Ok(Prepared::carrying(Transmission { id, time, signature, certificates }))
             }),
         }

@@ -13,9 +13,10 @@ use subtle::ConstantTimeEq;
 use super::{
     jwk::{Jwk, JwkSource},
     jws::{Jws, JwsAlgorithm},
-    source::Source,
+    keys::Keys,
 };
 use crate::{
+    client_ip,
     clock::{SharedClock, SystemClock},
     defaults,
     delivery::{DeliveryId, Tenant},
@@ -47,8 +48,7 @@ const HEADER: &str = "plaid-verification";
 /// ```
 #[derive(Debug, Clone)]
 pub struct Plaid {
-    keys: Arc<dyn JwkSource>,
-    kept: Source<Jwk>,
+    keys: Keys,
     timestamp: Timestamp,
 }
 
@@ -62,8 +62,7 @@ impl Plaid {
     /// Takes keys from this source: a [`PlaidApi`](super::PlaidApi), unless it is a test.
     pub fn new(keys: impl JwkSource) -> Self {
         Self {
-            keys: Arc::new(keys),
-            kept: Source::new(SystemClock::shared()),
+            keys: Keys::new(keys, SystemClock::shared()),
             timestamp: Timestamp::header(TimestampFormat::Seconds)
                 .tolerance(defaults::TOLERANCE, defaults::TOLERANCE),
         }
@@ -83,7 +82,7 @@ impl Plaid {
     /// Another clock than the machine's, for how long keys are kept.
     #[must_use]
     pub fn clock(mut self, clock: SharedClock) -> Self {
-        self.kept = Source::new(clock);
+        self.keys.clock(clock);
         self
     }
 
@@ -127,16 +126,6 @@ fn event_type(body: &[u8]) -> Option<Box<str>> {
     joined.filter(|joined| joined.len() <= defaults::ID_LENGTH)
 }
 
-/// The key of a token's name, asked for where it is not kept.
-pub(super) async fn key_of(
-    kept: &Source<Jwk>,
-    keys: &Arc<dyn JwkSource>,
-    jws: &Jws,
-) -> Result<Arc<Jwk>, Rejection> {
-    let (keys, kid) = (Arc::clone(keys), jws.kid.clone());
-    kept.of(&jws.kid, move || async move { keys.key(&kid).await }).await
-}
-
 impl Verifier for Plaid {
     fn prepare<'a>(&'a self, head: &'a Parts, _: Option<&'a Tenant>) -> PrepareFuture<'a> {
         let jws = single(&head.headers, HEADER).and_then(|value| {
@@ -146,7 +135,7 @@ impl Verifier for Plaid {
         match jws {
             Err(rejection) => PrepareFuture::ready(Err(rejection)),
             Ok(jws) => PrepareFuture::wait(async move {
-                let key = key_of(&self.kept, &self.keys, &jws).await?;
+                let key = self.keys.of(&jws.kid, client_ip::of(&head.extensions).ok()).await?;
                 Ok(Prepared::carrying((jws, key)))
             }),
         }

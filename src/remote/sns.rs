@@ -3,10 +3,7 @@
 mod confirm;
 mod message;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::request::Parts;
@@ -15,6 +12,7 @@ pub use confirm::{ConfirmError, Confirmation};
 
 use super::{certificate::RsaHash, certificate_source::CertificateSource, fetch::Fetch, trust::Trust, url};
 use crate::{
+    client_ip,
     clock::SharedClock,
     defaults,
     delivery::{Delivery, DeliveryId, IdOrigin, Tenant},
@@ -161,7 +159,8 @@ impl AwsSns {
         }
     }
 
-    async fn judge(&self, body: &[u8], now: SystemTime) -> Result<Verdict, Rejection> {
+    async fn judge(&self, received: Received<'_>) -> Result<Verdict, Rejection> {
+        let (body, now) = (received.body, received.now);
         let message = Message::read(body)?;
         let hash = message.hash()?;
         if hash == RsaHash::Sha1 && !self.sha1 {
@@ -174,7 +173,8 @@ impl AwsSns {
         let content = message.content()?;
         let is_sns = |host: &str| url::sns_region(host).is_some();
         let url = url::pinned(&message.signing_cert_url, is_sns, |path| path.ends_with(".pem"))?;
-        let certificates = self.certificates.at(url).await?;
+        let client = client_ip::of(&received.head.extensions).ok();
+        let certificates = self.certificates.at(url, client).await?;
         self.trust.check(&certificates, now)?;
         if !certificates.has_signed(hash, &content, &signature) {
             return Err(Rejection::SignatureMismatch { keys: 1 });
@@ -216,7 +216,7 @@ impl Verifier for AwsSns {
     }
 
     fn verify<'a>(&'a self, received: Received<'a>, _: Prepared<'a>) -> VerifyFuture<'a> {
-        VerifyFuture::wait(self.judge(received.body, received.now))
+        VerifyFuture::wait(self.judge(received))
     }
 
     fn shares_keys(&self) -> bool {

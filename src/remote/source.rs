@@ -1,6 +1,6 @@
 //! Fetched keys, kept: asked for once at a time, and not at will.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -16,10 +16,11 @@ use crate::{
     clock::SharedClock,
     defaults,
     rejection::Rejection,
-    verify::{Keeping, Kept},
+    verify::{Keeping, Kept, Need},
 };
 
 const KEEPING: Keeping = Keeping {
+    revocable: false,
     found: defaults::FETCHED_KEPT,
     nothing: defaults::NO_KEYS_KEPT,
     again: defaults::FETCH_AGAIN,
@@ -52,47 +53,47 @@ impl<V> fmt::Debug for Source<V> {
     }
 }
 
-/// Too many new keys were named.
-#[derive(Debug, thiserror::Error)]
-#[error("more unknown keys were named than are asked for now")]
-struct TooManyUnknown;
+/// Who has named a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum NamedBy {
+    /// A request, of which nothing is verified yet, from this client where it is known.
+    Client(Option<IpAddr>),
+    /// Our own settings.
+    Us,
+}
 
 impl<V: Send + Sync + 'static> Source<V> {
     pub(super) fn new(clock: SharedClock) -> Self {
         Self(Arc::new(Inner {
             kept: Kept::new(KEEPING, Arc::clone(&clock)),
             clock,
-            allowance: Allowance::new(defaults::UNKNOWN_FETCHES, defaults::UNKNOWN_FETCH_EVERY),
+            allowance: Allowance::new(),
             at_once: Semaphore::new(defaults::FETCHES_AT_ONCE),
         }))
     }
 
-    /// The key of this name, for which `ask` asks where it is not kept.
+    /// The key of this name, for which `ask` asks where none is kept that is new enough.
     pub(super) async fn of<F>(
         &self,
         name: &str,
+        by: NamedBy,
+        need: Need,
         ask: impl FnOnce() -> F + Send + 'static,
     ) -> Result<Arc<V>, Rejection>
     where
         F: Future<Output = Result<Option<V>, BoxError>> + Send + 'static,
     {
         let name: Box<str> = name.into();
-        if let Some(answer) = self.0.kept.at_once(&name) {
+        if let Some(answer) = self.0.kept.at_once(&name, need) {
             return answer;
         }
         let inner = Arc::clone(&self.0);
         let asking = async move {
-            let within_bounds = |known: bool| {
-                let inner = &inner;
-                async move {
-                    if !known && !inner.allowance.take(inner.clock.monotonic()) {
-                        return Err(TooManyUnknown.into());
-                    }
-                    let _permit = inner.at_once.acquire().await?;
-                    ask().await
-                }
+            let within_bounds = || async {
+                let _permit = inner.at_once.acquire().await?;
+                ask().await
             };
-            inner.kept.of(&name, within_bounds).await
+            inner.kept.of(&name, need, || inner.admits(by), within_bounds).await
         };
         // A client that leaves must not take the answer with it: the next one would ask again.
         match Handle::try_current() {
@@ -102,6 +103,18 @@ impl<V: Send + Sync + 'static> Source<V> {
             }
             Err(_) => asking.await,
         }
+    }
+}
+
+impl<V> Inner<V> {
+    fn admits(&self, by: NamedBy) -> bool {
+        let NamedBy::Client(client) = by else { return true };
+        let admitted = self.allowance.take(client, self.clock.monotonic());
+        if !admitted {
+            // Strangers could fill the log with anything louder.
+            tracing::debug!(?client, "more unknown keys were named than are asked for now");
+        }
+        admitted
     }
 }
 

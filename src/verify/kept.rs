@@ -23,6 +23,9 @@ use crate::{
 /// For how long what is believed, and how much of it is kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keeping {
+    /// Whether "there is none" takes back a good answer: it does where it means revoked, and does not where it may be a fault
+    /// of the source's, which then counts as failed.
+    pub(crate) revocable: bool,
     /// A good answer is used for so long.
     pub(crate) found: Duration,
     /// That there is no key is believed for so long.
@@ -50,6 +53,16 @@ pub(crate) struct Kept<K, V> {
     unknown: Mutex<Slots<K, V>>,
 }
 
+/// How new an answer must be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Need {
+    /// As old as is kept.
+    Kept,
+    /// From a source that was asked within this time, and did answer.
+    #[cfg_attr(not(feature = "remote-keys"), expect(dead_code, reason = "sets of keys alone need it"))]
+    Asked { within: Duration },
+}
+
 type Slot<V> = Arc<Asked<V>>;
 
 /// The answer for one key.
@@ -62,6 +75,8 @@ struct Asked<V> {
 
 struct Answer<V> {
     outcome: Outcome<V>,
+    /// When the source was asked last.
+    asked: Moment,
     until: Moment,
 }
 
@@ -72,8 +87,20 @@ enum Outcome<V> {
 }
 
 impl<V> Answer<V> {
-    fn give(&self) -> Result<Arc<V>, Rejection> {
+    fn serves(&self, need: Need, now: Moment) -> bool {
+        let is_new = match need {
+            Need::Kept => true,
+            Need::Asked { within } => now.since(self.asked) < within,
+        };
+        is_new && now < self.until
+    }
+
+    fn give(&self, need: Need) -> Result<Arc<V>, Rejection> {
         match &self.outcome {
+            // Asked again since, the source did not answer.
+            Outcome::Found { since, .. } if matches!(need, Need::Asked { .. }) && *since != self.asked => {
+                Err(Rejection::KeySourceUnavailable)
+            }
             Outcome::Found { value, .. } => Ok(Arc::clone(value)),
             Outcome::Nothing => Err(Rejection::UnknownKey),
             Outcome::Failed => Err(Rejection::KeySourceUnavailable),
@@ -95,16 +122,22 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
 
     /// The answer that is here and may still be used, without waiting for anybody.
     #[cfg(feature = "remote-keys")]
-    pub(crate) fn at_once(&self, key: &K) -> Option<Result<Arc<V>, Rejection>> {
+    pub(crate) fn at_once(&self, key: &K, need: Need) -> Option<Result<Arc<V>, Rejection>> {
         let slot = held(&self.known).get(key).or_else(|| held(&self.unknown).get(key))?;
         let answer = slot.answer.try_lock().ok()?;
-        let answer = answer.as_ref().filter(|answer| self.clock.monotonic() < answer.until)?;
-        Some(answer.give())
+        let answer = answer.as_ref().filter(|answer| answer.serves(need, self.clock.monotonic()))?;
+        Some(answer.give(need))
     }
 
-    /// The answer for `key`, for which `ask` asks the source where none is kept; it is told whether there was a good one
-    /// before.
-    pub(crate) async fn of<F>(&self, key: &K, ask: impl FnOnce(bool) -> F) -> Result<Arc<V>, Rejection>
+    /// The answer for `key`, for which `ask` asks the source where none is kept that serves. Where there was no good one
+    /// before, `admit` says whether the source may be asked; that it may not says nothing about the key, and is not kept.
+    pub(crate) async fn of<F>(
+        &self,
+        key: &K,
+        need: Need,
+        admit: impl FnOnce() -> bool,
+        ask: impl FnOnce() -> F,
+    ) -> Result<Arc<V>, Rejection>
     where
         F: Future<Output = Result<Option<V>, BoxError>>,
     {
@@ -112,7 +145,7 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
         let failures = slot.failures.load(Ordering::Relaxed);
         let mut answer = slot.answer.lock().await;
         let now = self.clock.monotonic();
-        if answer.as_ref().is_none_or(|answer| now >= answer.until) {
+        if answer.as_ref().is_none_or(|answer| !answer.serves(need, now)) {
             if slot.failures.load(Ordering::Relaxed) != failures {
                 return Err(Rejection::KeySourceUnavailable);
             }
@@ -120,10 +153,13 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
                 Some(Answer { outcome: Outcome::Found { .. }, .. }) => true,
                 Some(_) | None => false,
             };
-            let asked = self.within_budget(ask(before)).await;
+            if !before && !admit() {
+                return Err(Rejection::KeySourceUnavailable);
+            }
+            let asked = self.within_budget(ask()).await;
             self.take(key, &slot, &mut answer, asked);
         }
-        answer.as_ref().map_or(Err(Rejection::KeySourceUnavailable), Answer::give)
+        answer.as_ref().map_or(Err(Rejection::KeySourceUnavailable), |answer| answer.give(need))
     }
 
     /// The key's slot: among the known ones, else among the unknown, where every name begins.
@@ -152,27 +188,35 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
         asked: Result<Option<V>, BoxError>,
     ) {
         let (now, keeping) = (self.clock.monotonic(), &self.keeping);
+        let lasts = match answer {
+            Some(Answer { outcome: Outcome::Found { since, .. }, .. }) => now.since(*since) <= keeping.stale,
+            Some(_) | None => false,
+        };
+        let asked = match asked {
+            Ok(None) if lasts && !keeping.revocable => Err("it has lost a key that it had".into()),
+            asked => asked,
+        };
         match asked {
             Ok(Some(value)) => {
                 let outcome = Outcome::Found { value: Arc::new(value), since: now };
-                *answer = Some(Answer { outcome, until: now.after(keeping.found) });
+                *answer = Some(Answer { outcome, asked: now, until: now.after(keeping.found) });
                 held(&self.known).put(key, slot);
             }
             Ok(None) => {
-                *answer = Some(Answer { outcome: Outcome::Nothing, until: now.after(keeping.nothing) });
+                let until = now.after(keeping.nothing);
+                *answer = Some(Answer { outcome: Outcome::Nothing, asked: now, until });
             }
             Err(error) => {
                 tracing::warn!(error = %WithCauses(&*error), "the key source failed");
                 slot.failures.fetch_add(1, Ordering::Relaxed);
                 match answer {
                     // The last keys it gave are used on, and it is asked again before long.
-                    Some(Answer { outcome: Outcome::Found { since, .. }, until })
-                        if now.since(*since) <= keeping.stale =>
-                    {
-                        *until = now.after(keeping.again);
+                    Some(Answer { asked, until, .. }) if lasts => {
+                        (*asked, *until) = (now, now.after(keeping.again));
                     }
                     _ => {
-                        *answer = Some(Answer { outcome: Outcome::Failed, until: now.after(keeping.failed) });
+                        let until = now.after(keeping.failed);
+                        *answer = Some(Answer { outcome: Outcome::Failed, asked: now, until });
                     }
                 }
             }

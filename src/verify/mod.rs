@@ -87,7 +87,7 @@ pub use judge::SchemeVerifier;
 #[doc(hidden)]
 pub use judge::judge_at_once;
 #[cfg(feature = "remote-keys")]
-pub(crate) use kept::{Keeping, Kept};
+pub(crate) use kept::{Keeping, Kept, Need};
 pub use layer::VerifyLayer;
 pub use mac::Algorithm;
 #[cfg(feature = "remote-keys")]

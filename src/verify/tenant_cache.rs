@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    kept::{Keeping, Kept},
+    kept::{Keeping, Kept, Need},
     ring::BoundRing,
     scheme::Scheme,
     source::TenantKeys,
@@ -23,6 +23,7 @@ impl fmt::Debug for TenantCache {
 }
 
 const KEEPING: Keeping = Keeping {
+    revocable: true,
     found: defaults::KEYS_KEPT,
     nothing: defaults::NO_KEYS_KEPT,
     again: Duration::from_secs(5),
@@ -40,10 +41,10 @@ impl TenantCache {
     }
 
     pub(super) async fn of(&self, tenant: &Tenant) -> Result<Arc<BoundRing>, Rejection> {
-        let ask = |_| async {
+        let ask = || async {
             let ring = self.keys.keys(tenant).await?;
             Ok(ring.map(|ring| ring.bind(&self.scheme)).transpose()?)
         };
-        self.kept.of(tenant, ask).await
+        self.kept.of(tenant, Need::Kept, || true, ask).await
     }
 }

@@ -1,12 +1,13 @@
 //! What is fetched, when, and what comes of it. SNS stands for all that fetch.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
 use tokio::task::JoinSet;
 use tower_webhook::{
     Rejection,
+    client_ip::PeerAddr,
     clock::ManualClock,
     defaults,
     remote::{AwsSns, Fetch, FetchError, HttpsFetch},
@@ -142,7 +143,12 @@ async fn what_cannot_be_decided_is_503_and_what_is_not_there_is_401() {
     let many = SIGNER.certificate("sns.amazonaws.com", 2020..2040).repeat(9);
     let cases = [
         (Reply::Body(404, Bytes::new()), 401),
-        (Reply::Body(403, Bytes::new()), 401),
+        (Reply::Body(410, Bytes::new()), 401),
+        (Reply::Body(400, Bytes::new()), 503),
+        (Reply::Body(401, Bytes::new()), 503),
+        (Reply::Body(403, Bytes::new()), 503),
+        (Reply::Body(407, Bytes::new()), 503),
+        (Reply::Body(451, Bytes::new()), 503),
         (Reply::Body(500, Bytes::new()), 503),
         (Reply::Body(429, Bytes::new()), 503),
         (Reply::Body(204, Bytes::new()), 503),
@@ -222,6 +228,21 @@ async fn the_last_good_certificate_serves_on_while_the_provider_is_away() {
 }
 
 #[tokio::test]
+async fn a_good_certificate_outlives_an_answer_that_denies_it() {
+    for denial in [401, 403, 404, 407, 410, 451] {
+        let (upstream, clock) = (Upstream::start(certificate()).await, clock());
+        let layer = sns::without_tolerance(&upstream, &clock);
+        assert_eq!(status(&layer, signed("a.pem")).await, 200);
+        upstream.answers(Reply::Body(denial, Bytes::new()));
+        clock.advance(defaults::FETCHED_KEPT);
+        assert_eq!(status(&layer, signed("a.pem")).await, 200, "{denial}");
+        assert_eq!(upstream.count(), 2);
+        clock.advance(defaults::FETCHED_STALE);
+        assert_ne!(status(&layer, signed("a.pem")).await, 200, "{denial}, and not for ever");
+    }
+}
+
+#[tokio::test]
 async fn strangers_cannot_have_us_fetch_at_will() {
     let (upstream, clock) = (Upstream::start(certificate()).await, clock());
     let layer = layer(&upstream, &clock);
@@ -239,6 +260,42 @@ async fn strangers_cannot_have_us_fetch_at_will() {
     clock.advance(defaults::UNKNOWN_FETCH_EVERY);
     assert_eq!(status(&layer, signed("new.pem")).await, 401);
     assert_eq!(status(&layer, signed("newer.pem")).await, 503);
+}
+
+/// The same, from this address.
+fn from(ip: &str, mut request: Request<Bytes>) -> Request<Bytes> {
+    request.extensions_mut().insert(PeerAddr((ip.parse::<IpAddr>().unwrap(), 4000).into()));
+    request
+}
+
+#[tokio::test]
+async fn who_names_many_keys_does_not_lock_others_out() {
+    let (upstream, clock) = (Upstream::start(certificate()).await, clock());
+    let layer = layer(&upstream, &clock);
+    upstream.answers(Reply::Body(404, Bytes::new()));
+    let mut answers = Vec::new();
+    for at in 0..30 {
+        let ip = format!("2001:db8::{at}");
+        answers.push(status(&layer, from(&ip, signed(&format!("{at}.pem")))).await);
+    }
+    let each = defaults::UNKNOWN_FETCHES as usize;
+    assert_eq!(answers[..each], vec![401; each]);
+    assert_eq!(answers[each..], vec![503; 30 - each], "a network of addresses is one client");
+    upstream.answers(certificate());
+    assert_eq!(status(&layer, from("192.0.2.1", signed("a.pem"))).await, 200);
+}
+
+#[tokio::test]
+async fn that_one_client_may_not_ask_says_nothing_about_the_key() {
+    let (upstream, clock) = (Upstream::start(Reply::Body(404, Bytes::new())).await, clock());
+    let layer = layer(&upstream, &clock);
+    for at in 0..defaults::UNKNOWN_FETCHES {
+        assert_eq!(status(&layer, from("192.0.2.66", signed(&format!("{at}.pem")))).await, 401);
+    }
+    assert_eq!(status(&layer, from("192.0.2.66", signed("a.pem"))).await, 503);
+    upstream.answers(certificate());
+    assert_eq!(status(&layer, from("192.0.2.1", signed("a.pem"))).await, 200, "who may ask is not held up");
+    assert_eq!(status(&layer, from("192.0.2.66", signed("a.pem"))).await, 200, "what is kept is for all");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tower_webhook::{
     Rejection, SigningSecret,
     clock::ManualClock,
+    defaults,
     provider::MICROSOFT_GRAPH_RICH,
     remote::{GraphTokens, JwkSet},
     verify::VerifyLayer,
@@ -131,6 +132,50 @@ async fn tokens_of_another_algorithm_or_key_are_refused() {
     assert_eq!(rejection, Rejection::SignatureMismatch { keys: 1 });
     let unknown = token_of(&json!({ "alg": "RS256", "kid": "m2" }), &claims());
     assert_eq!(send(&layer, request(&body(&[unknown]))).await.unwrap_err(), Rejection::UnknownKey);
+}
+
+fn named(kid: &str) -> String {
+    token_of(&json!({ "alg": "RS256", "kid": kid }), &claims())
+}
+
+/// The set with the key under this name.
+fn keys_named(kid: &str) -> Reply {
+    let Reply::Body(_, body) = keys(&SIGNER) else { unreachable!() };
+    Reply::ok(String::from_utf8(body.to_vec()).unwrap().replace("\"m1\"", &format!("\"{kid}\"")))
+}
+
+#[tokio::test]
+async fn names_that_are_made_up_do_not_keep_a_new_key_out() {
+    let (upstream, clock) = (Upstream::start(keys(&SIGNER)).await, clock());
+    let layer = layer(verifier(&upstream, &clock), &clock);
+    assert_eq!(status(&layer, request(&body(&[token(&claims())]))).await, 200);
+    for at in 0..100 {
+        let made_up = request(&body(&[named(&format!("x{at}"))]));
+        assert_eq!(send(&layer, made_up).await.unwrap_err(), Rejection::UnknownKey);
+    }
+    assert_eq!(upstream.count(), 1, "the set is new enough to know all names");
+    upstream.answers(keys_named("m2"));
+    clock.advance(defaults::KEY_SET_AGAIN);
+    assert_eq!(status(&layer, request(&body(&[named("m2")]))).await, 200);
+    assert_eq!(upstream.count(), 2);
+    assert_eq!(status(&layer, request(&body(&[named("m1")]))).await, 401, "it is no longer in the set");
+}
+
+#[tokio::test]
+async fn a_set_that_is_lost_serves_on_and_decides_nothing_about_other_names() {
+    let (upstream, clock) = (Upstream::start(keys(&SIGNER)).await, clock());
+    let layer = layer(verifier(&upstream, &clock), &clock);
+    assert_eq!(status(&layer, request(&body(&[named("m1")]))).await, 200);
+    for reply in [Reply::Away, Reply::ok(r#"{"keys":[]}"#), Reply::Body(404, Bytes::new())] {
+        upstream.answers(reply);
+        clock.advance(defaults::KEY_SET_AGAIN);
+        let before = upstream.count();
+        for _ in 0..2 {
+            assert_eq!(status(&layer, request(&body(&[named("m2")]))).await, 503);
+            assert_eq!(status(&layer, request(&body(&[named("m1")]))).await, 200);
+        }
+        assert_eq!(upstream.count(), before + 1);
+    }
 }
 
 #[tokio::test]
