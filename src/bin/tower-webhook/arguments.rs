@@ -218,7 +218,10 @@ pub enum Task {
         #[command(flatten)]
         filter: OfEndpoint,
     },
-    /// Delete settled deliveries: processed ones, dead letters and mismatches, as the filter says.
+    /// Delete settled deliveries: processed ones, and with `--state` dead letters or mismatches in their place.
+    ///
+    /// The deduplication keys of what is deleted are forgotten with it: a sender that sends it again is not told that it has
+    /// been here, and it runs once more.
     Purge {
         #[command(flatten)]
         filter: Filter,

@@ -28,7 +28,10 @@ pub async fn run(arguments: arguments::Inbox, output: &Output) -> Result<Answer,
         Task::Show { number, payload } => show(&inbox, RecordId(number), payload, output).await,
         Task::Requeue { numbers, filter, .. } => requeue(&inbox, &numbers, filter, output).await,
         Task::Purge { filter, .. } => {
-            let purged = inbox.purge(&filter_of(filter)).await?;
+            let mut filter = filter_of(filter);
+            // A dead letter is the only copy of what nobody has processed: it is deleted only where it is named.
+            filter.state.get_or_insert(State::Processed);
+            let purged = inbox.purge(&filter).await?;
             output.result(&json!({ "purged": purged }), &format!("purged {purged}\n"))?;
             Ok(Answer::Yes)
         }

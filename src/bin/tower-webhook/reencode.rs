@@ -5,19 +5,45 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 /// Bodies above this size are not written anew: one text in many forms takes many times its memory.
 const LARGEST: usize = 4 * 1024 * 1024;
 
+/// The bytes of all forms together. Indentation makes a line of two bytes one of hundreds, so that the size of the body alone
+/// bounds nothing.
+const LARGEST_TOGETHER: usize = 128 * 1024 * 1024;
+
+/// JSON that is nested deeper is not written anew, as most parsers refuse it: indentation grows with the square of the depth.
+const DEEPEST: usize = 128;
+
 type Variant = (String, Vec<u8>);
+
+/// Forms of a body, each of them once, and as many as there is room for.
+struct Variants<'a> {
+    body: &'a [u8],
+    all: Vec<Variant>,
+    room: usize,
+}
+
+impl Variants<'_> {
+    fn add(&mut self, what: impl Into<String>, variant: Vec<u8>) {
+        let known = variant == self.body || self.all.iter().any(|(_, known)| *known == variant);
+        if let Some(room) = self.room.checked_sub(variant.len())
+            && !known
+        {
+            self.room = room;
+            self.all.push((what.into(), variant));
+        }
+    }
+}
 
 /// Other forms of a body, each with what would have been done to it.
 pub fn variants(body: &[u8]) -> Vec<Variant> {
+    variants_within(body, LARGEST_TOGETHER)
+}
+
+fn variants_within(body: &[u8], room: usize) -> Vec<Variant> {
     if body.len() > LARGEST {
         return Vec::new();
     }
-    let mut all = Vec::new();
-    let mut add = |what: &str, variant: Vec<u8>| {
-        if variant != body {
-            all.push((what.to_owned(), variant));
-        }
-    };
+    let mut forms = Variants { body, all: Vec::new(), room };
+    let mut add = |what: &str, variant: Vec<u8>| forms.add(what, variant);
     add("lost a newline at its end", [body, b"\n"].concat());
     add("lost a line end at its end", [body, b"\r\n"].concat());
     add("got a newline at its end", body.strip_suffix(b"\n").unwrap_or(body).to_vec());
@@ -28,7 +54,7 @@ pub fn variants(body: &[u8]) -> Vec<Variant> {
     if let Ok(decoded) = STANDARD.decode(body.trim_ascii()) {
         add("was put into base64", decoded);
     }
-    let Ok(text) = std::str::from_utf8(body) else { return all };
+    let Ok(text) = std::str::from_utf8(body) else { return forms.all };
     add("had its line ends changed", text.replace("\r\n", "\n").into_bytes());
     add("had its line ends changed", text.replace("\r\n", "\n").replace('\n', "\r\n").into_bytes());
     if let Some(bytes) = text.chars().map(|letter| u8::try_from(u32::from(letter)).ok()).collect() {
@@ -37,13 +63,12 @@ pub fn variants(body: &[u8]) -> Vec<Variant> {
     if let Ok(serde_json::Value::String(inner)) = serde_json::from_str(text) {
         add("was put into a JSON string", inner.into_bytes());
     }
-    all.extend(json_variants(text, body));
-    all
+    add_json(&mut forms, text);
+    forms.all
 }
 
-fn json_variants(text: &str, body: &[u8]) -> Vec<Variant> {
-    let Some(tokens) = tokens(text) else { return Vec::new() };
-    let mut all = Vec::new();
+fn add_json(forms: &mut Variants<'_>, text: &str) {
+    let Some(tokens) = tokens(text) else { return };
     let sorted = serde_json::from_str::<serde_json::Value>(text).ok().map(|value| value.to_string());
     let orders = [
         ("", Some(tokens)),
@@ -53,16 +78,14 @@ fn json_variants(text: &str, body: &[u8]) -> Vec<Variant> {
         for (layout, space) in LAYOUTS {
             for (escapes, escape) in ESCAPES {
                 let Some(tokens) = &tokens else { continue };
-                let variant = write(tokens, *layout, *escape).into_bytes();
-                if variant != body {
-                    let what =
-                        format!("was parsed and written anew: the sender signed it {space}{escapes}{order}");
-                    all.push((what, variant));
-                }
+                // One that there is no room for may be followed by a shorter one.
+                let Some(variant) = write(tokens, *layout, *escape, forms.room) else { continue };
+                let what =
+                    format!("was parsed and written anew: the sender signed it {space}{escapes}{order}");
+                forms.add(what, variant.into_bytes());
             }
         }
     }
-    all
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,15 +123,22 @@ const ESCAPES: &[(&str, Escape)] = &[
     (", with <, > and & escaped", Escape::Html),
 ];
 
-/// A token of JSON: a string with its quotes, a number or a name, or one of `{}[],:`.
+/// The tokens of JSON: strings with their quotes, numbers, names, and each of `{}[],:`.
 fn tokens(text: &str) -> Option<Vec<&str>> {
     // What is no JSON has no tokens, and what is has balanced ones.
     serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
     let mut tokens = Vec::new();
     let mut rest = text;
+    let mut depth = 0_usize;
     loop {
         rest = rest.trim_start_matches([' ', '\t', '\r', '\n']);
         let Some(first) = rest.bytes().next() else { return Some(tokens) };
+        match first {
+            b'{' | b'[' if depth == DEEPEST => return None,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
         let length = match first {
             b'"' => string_length(rest)?,
             b'{' | b'}' | b'[' | b']' | b',' | b':' => 1,
@@ -133,10 +163,14 @@ fn string_length(text: &str) -> Option<usize> {
     None
 }
 
-fn write(tokens: &[&str], layout: Layout, escape: Escape) -> String {
+/// The text of these tokens; `None` when it is longer than `room`.
+fn write(tokens: &[&str], layout: Layout, escape: Escape, room: usize) -> Option<String> {
     let mut out = String::new();
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate() {
+        if out.len() > room {
+            return None;
+        }
         let next = tokens.get(at + 1).copied().unwrap_or_default();
         match *token {
             "{" | "[" => {
@@ -165,7 +199,7 @@ fn write(tokens: &[&str], layout: Layout, escape: Escape) -> String {
             other => out.push_str(other),
         }
     }
-    out
+    Some(out)
 }
 
 fn line(out: &mut String, layout: Layout, depth: usize) {
@@ -245,6 +279,30 @@ mod tests {
         assert!(tokens("{\"a\":").is_none());
         assert!(tokens("a=b&c=d").is_none());
         assert!(variants(&[0xff, 0xfe]).iter().all(|(what, _)| !what.contains("parsed")));
+    }
+
+    #[test]
+    fn deep_json_is_not_written_anew() {
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(tokens(&nested(DEEPEST)).map(|tokens| tokens.len()), Some(2 * DEEPEST));
+        assert!(tokens(&nested(DEEPEST + 1)).is_none());
+        let small = nested(1_000);
+        let bytes: usize = variants(small.as_bytes()).iter().map(|(_, variant)| variant.len()).sum();
+        assert!(bytes < 10 * small.len(), "{bytes}");
+        // What lies beside each other is not deep.
+        assert!(tokens(&format!("[{}[]]", "[],".repeat(1_000))).is_some());
+    }
+
+    #[test]
+    fn the_forms_of_a_body_are_bounded_together() {
+        const ROOM: usize = 1024 * 1024;
+        let wide = format!("{}{}1{}", "[".repeat(100), "1,".repeat(10_000), "]".repeat(100));
+        let found = variants_within(wide.as_bytes(), ROOM);
+        let bytes: usize = found.iter().map(|(_, variant)| variant.len()).sum();
+        assert!(bytes <= ROOM, "{bytes}");
+        assert!(found.iter().all(|(what, _)| !what.contains("four")), "it alone takes more");
+        let spaced = wide.replace(',', ", ");
+        assert!(found.iter().any(|(_, variant)| variant == spaced.as_bytes()), "there is room for it");
     }
 
     proptest::proptest! {

@@ -105,5 +105,11 @@ async fn tour(place: Place, store: Arc<dyn InboxStore>) {
     assert_eq!(place.tool(&["purge", "--older-than", "1d"]).await.json()["purged"], 0);
     assert_eq!(place.tool(&["purge", "--state", "dead-letter", "--all"]).await.json()["purged"], 0);
     assert_eq!(place.tool(&["purge", "--all"]).await.json()["purged"], 2);
+
+    let answer = stack.oneshot(github::delivery("/in", "id-3", "{}")).await.unwrap();
+    assert!(answer.status().is_success());
+    settle(&*store, Settlement::DeadLetter { reason: "it broke".into() }).await;
+    assert_eq!(place.tool(&["purge", "--all"]).await.json()["purged"], 0, "nobody has processed it");
+    assert_eq!(place.tool(&["purge", "--state", "dead-letter", "--all"]).await.json()["purged"], 1);
     assert_eq!(place.tool(&["counts"]).await.json()["counts"], serde_json::json!([]));
 }
