@@ -248,8 +248,8 @@ pub enum Rejection {
         /// The largest accepted lead.
         tolerance: Duration,
     },
-    /// Too old by a clock that is itself implausible.
-    #[error("signed {age:?} ago by a clock that is implausible: is this clock right?")]
+    /// Too old, or under a key that has expired, by a clock that is itself implausible.
+    #[error("signed, or its key expired, {age:?} ago by a clock that is implausible: is this clock right?")]
     ClockImplausible {
         /// Its age by that clock.
         age: Duration,
@@ -273,6 +273,12 @@ pub enum Rejection {
     KeyRefused {
         /// What is wrong with it.
         fault: &'static str,
+    },
+    /// The provider's certificate or key is out of use, by our clock.
+    #[error("the key expired {age:?} ago")]
+    KeyExpired {
+        /// How long ago.
+        age: Duration,
     },
     /// The provider's certificate lies in our future: it is our clock that is wrong.
     #[error("the certificate is valid in {lead:?}: is this clock right?")]

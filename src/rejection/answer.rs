@@ -71,6 +71,7 @@ impl Rejection {
             | Self::UnknownKey
             | Self::KeyUrlRefused { .. }
             | Self::KeyRefused { .. }
+            | Self::KeyExpired { .. }
             | Self::SourceNotAllowed { .. }
             | Self::TimestampMalformed { .. }
             | Self::TimestampTooOld { .. } => final_answer(self.authentication_code(), S::UNAUTHORIZED),
@@ -133,6 +134,7 @@ impl Rejection {
             Self::UnknownKey => "unknown-key",
             Self::KeyUrlRefused { .. } => "key-url-refused",
             Self::KeyRefused { .. } => "key-refused",
+            Self::KeyExpired { .. } => "key-expired",
             Self::SourceNotAllowed { .. } => "source-not-allowed",
             Self::TimestampMalformed { .. } => "timestamp-malformed",
             _ => "timestamp-too-old",

@@ -103,10 +103,10 @@ impl Certificates {
         {
             return Err(Rejection::KeyNotYetValid { lead });
         }
-        if now > self.not_after {
-            return Err(Rejection::KeyRefused { fault: "it has expired" });
+        match now.duration_since(self.not_after) {
+            Ok(age) if age > Duration::ZERO => Err(Rejection::KeyExpired { age }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Whether its key made this signature; keys below 2048 bits make none.

@@ -41,9 +41,9 @@ const MOST_TOKENS: usize = 64;
 /// <https://learn.microsoft.com/en-us/graph/change-notifications-with-resource-data>.
 ///
 /// A delivery passes if it has at least one validation token, and each of them is a JWT of the algorithm RS256 under a
-/// key of Microsoft's identity platform, from the tenant that it names and one of those [named here](Self::tenants), for one of the apps
+/// key of Microsoft's identity platform that signs for its tenant, from the tenant that it names and one of those [named here](Self::tenants), for one of the apps
 /// named here, asked for by Graph's publisher (`azp` or `appid` is `0bf30f3b-4a52-48df-9a82-234910c4a086`), and not expired. Each
-/// notification's tenant must be that of a token. Where [`client_state`](Self::client_state) is set, each notification
+/// notification must name its tenant, and it must be that of a token. Where [`client_state`](Self::client_state) is set, each notification
 /// must hold it too.
 ///
 /// **The tokens do not sign the body.** Who has captured one can put it beside notifications of their own until it expires,
@@ -173,11 +173,16 @@ impl GraphTokens {
             if !key.has_signed(&jws) {
                 return Err(Rejection::SignatureMismatch { keys: 1 });
             }
-            tenants.push(self.check(jws.claims()?, now)?);
+            let tenant = self.check(jws.claims()?, now)?;
+            // Some keys of the common set are one tenant's, and must not speak for the others.
+            if key.tenant().is_some_and(|only| only != tenant) {
+                return Err(Rejection::SourceNotAllowed { what: "tenant of the key" });
+            }
+            tenants.push(tenant);
             key_id = Some(Arc::from(&*jws.kid));
         }
         let named = |tenant: &String| tenants.contains(tenant);
-        if !collection.value.iter().all(|notification| notification.tenant_id.as_ref().is_none_or(named)) {
+        if !collection.value.iter().all(|notification| notification.tenant_id.as_ref().is_some_and(named)) {
             return Err(Rejection::SourceNotAllowed { what: "tenant of a notification" });
         }
         Ok(Verdict {

@@ -22,6 +22,7 @@ pub struct Jwk {
     kid: Option<Box<str>>,
     key: Key,
     expired_at: Option<SystemTime>,
+    issuer: Option<Box<str>>,
 }
 
 enum Key {
@@ -54,7 +55,7 @@ pub enum JwkError {
     Numbers,
 }
 
-/// What counts of a JWK. `expired_at` is Plaid's own.
+/// What counts of a JWK. `expired_at` is Plaid's own, `issuer` Microsoft's.
 #[derive(Deserialize)]
 pub(super) struct Fields {
     kty: String,
@@ -68,6 +69,7 @@ pub(super) struct Fields {
     n: Option<String>,
     e: Option<String>,
     expired_at: Option<u64>,
+    issuer: Option<String>,
 }
 
 impl Jwk {
@@ -94,7 +96,7 @@ impl Jwk {
             .expired_at
             .map(|at| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(at)).ok_or(JwkError::Numbers))
             .transpose()?;
-        Ok(Self { kid: fields.kid.map(Into::into), key, expired_at })
+        Ok(Self { kid: fields.kid.map(Into::into), key, expired_at, issuer: fields.issuer.map(Into::into) })
     }
 
     /// Its own name, where it has one.
@@ -105,6 +107,14 @@ impl Jwk {
     /// When its provider has taken it out of use.
     pub const fn expired_at(&self) -> Option<SystemTime> {
         self.expired_at
+    }
+
+    /// The tenant whose tokens alone this key signs: the first segment of its issuer's path, `None` where that is the template
+    /// for all tenants, or it has no issuer.
+    pub(super) fn tenant(&self) -> Option<&str> {
+        let path = self.issuer.as_deref()?.strip_prefix("https://")?.split_once('/')?.1;
+        let tenant = path.split('/').next()?;
+        (!tenant.eq_ignore_ascii_case("{tenantid}")).then_some(tenant)
     }
 
     /// Whether this key made the token's signature. A key of one algorithm verifies no token of another.

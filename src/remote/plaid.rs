@@ -87,8 +87,8 @@ impl Plaid {
     }
 
     fn judge(&self, received: Received<'_>, jws: &Jws, key: &Jwk) -> Result<Verdict, Rejection> {
-        if key.expired_at().is_some_and(|expired_at| expired_at <= received.now) {
-            return Err(Rejection::KeyRefused { fault: "it has expired" });
+        if let Some(age) = key.expired_at().and_then(|at| received.now.duration_since(at).ok()) {
+            return Err(Rejection::KeyExpired { age });
         }
         if !key.has_signed(jws) {
             return Err(Rejection::SignatureMismatch { keys: 1 });

@@ -44,7 +44,8 @@ use message::Message;
 ///
 /// Requests to confirm a subscription are verified like messages, and confirmed by the stack where it is told to:
 /// `Webhook::from(provider::AWS_SNS).verifier(sns.clone()).confirming(sns)`. Without that they go to the handler, which may
-/// call [`confirmation`](Self::confirmation) and [`confirm`](Self::confirm). `UnsubscribeURL` is not signed.
+/// call [`confirmation`](Self::confirmation) and [`confirm`](Self::confirm). `UnsubscribeURL` and `MessageAttributes` are not
+/// signed: anybody who has a message can change them.
 #[derive(Debug, Clone)]
 pub struct AwsSns {
     /// `None`: any.

@@ -8,7 +8,7 @@ use crate::rejection::Rejection;
 const LONGEST: usize = 512;
 
 /// The URL that `text` is, where it is `https` with a host and a path that are admitted, and nothing else: no port, no user, no
-/// query, no escape, no way up.
+/// query, no escape, no empty segment, no way up.
 pub(super) fn pinned(
     text: &str,
     host: impl Fn(&str) -> bool,
@@ -43,7 +43,10 @@ fn is_host(host: &str) -> bool {
 fn is_plain_path(path: &str) -> bool {
     let plain =
         |byte: u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.');
-    path.bytes().all(plain) && !path.split('/').any(|segment| segment == "." || segment == "..")
+    path.bytes().all(plain)
+        && path
+            .strip_prefix('/')
+            .is_some_and(|path| path.split('/').all(|segment| !matches!(segment, "" | "." | "..")))
 }
 
 /// `sns.<region>.amazonaws.com`, in China with `.cn` behind; the region.
@@ -97,6 +100,8 @@ mod tests {
             "https://sns.us-east-1.amazonaws.com/a.pem?x=1",
             "https://sns.us-east-1.amazonaws.com/a.pem#.pem",
             "https://sns.us-east-1.amazonaws.com/../a.pem",
+            "https://sns.us-east-1.amazonaws.com//a.pem",
+            "https://sns.us-east-1.amazonaws.com/a//b.pem",
             "https://sns.us-east-1.amazonaws.com/%2e%2e/a.pem",
             "https://sns.us-east-1.amazonaws.com:8443/a.pem",
             "https://sns.us-east-1.amazonaws.com@evil.test/a.pem",

@@ -200,10 +200,12 @@ impl Settings {
         Ok(())
     }
 
-    /// Too old by a clock that is wrong is no fault of the sender's.
+    /// Too old, or expired, by a clock that is wrong is no fault of the sender's.
     fn doubt(&self, rejection: Rejection) -> Rejection {
         match rejection {
-            Rejection::TimestampTooOld { age, .. } if self.watch.doubts(&*self.clock) => {
+            Rejection::TimestampTooOld { age, .. } | Rejection::KeyExpired { age }
+                if self.watch.doubts(&*self.clock) =>
+            {
                 Rejection::ClockImplausible { age }
             }
             other => other,

@@ -1,5 +1,7 @@
 //! Confirming a subscription: what the handshake needs.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
 
@@ -13,10 +15,17 @@ use super::{
 };
 
 /// A verified request to confirm a subscription, of a topic that was named.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Confirmation {
     topic: Box<str>,
     url: Uri,
+}
+
+/// The topic alone: the address holds a token that confirms.
+impl fmt::Debug for Confirmation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Confirmation").field("topic", &self.topic).finish_non_exhaustive()
+    }
 }
 
 /// Why a subscription was not confirmed.
@@ -88,6 +97,12 @@ mod tests {
 
     const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:orders";
     const URL: &str = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn=x&Token=k";
+
+    #[test]
+    fn the_token_is_not_shown() {
+        let shown = format!("{:?}", confirmation(SUBSCRIPTION, TOPIC, URL).unwrap());
+        assert!(shown.contains(TOPIC) && !shown.contains("Token"), "{shown}");
+    }
 
     #[test]
     fn it_points_to_sns_in_the_topics_region() {

@@ -216,6 +216,30 @@ async fn tenants_are_those_named_and_those_of_the_tokens() {
 }
 
 #[tokio::test]
+async fn a_key_of_one_tenant_signs_for_no_other() {
+    let clock = clock();
+    for (tenant, expected) in
+        [(TENANT, 200), ("9188040d-6c67-4c5b-b112-36a304b66dad", 401), ("{tenantid}", 200)]
+    {
+        let Reply::Body(_, set) = keys(&SIGNER) else { unreachable!() };
+        let set = String::from_utf8(set.to_vec()).unwrap().replace("{tenantid}", tenant);
+        let upstream = Upstream::start(Reply::ok(set)).await;
+        let layer = layer(verifier(&upstream, &clock), &clock);
+        assert_eq!(status(&layer, request(&body(&[token(&claims())]))).await, expected, "{tenant}");
+    }
+}
+
+#[tokio::test]
+async fn a_notification_without_a_tenant_is_refused() {
+    let (upstream, clock) = (Upstream::start(keys(&SIGNER)).await, clock());
+    let layer = layer(verifier(&upstream, &clock), &clock);
+    let mut without = body(&[token(&claims())]);
+    without["value"][1].as_object_mut().unwrap().remove("tenantId");
+    let rejection = send(&layer, request(&without)).await.unwrap_err();
+    assert_eq!(rejection, Rejection::SourceNotAllowed { what: "tenant of a notification" });
+}
+
+#[tokio::test]
 async fn each_notification_holds_the_client_state_where_one_is_set() {
     let (upstream, clock) = (Upstream::start(keys(&SIGNER)).await, clock());
     let secret = SigningSecret::from_text("shared").unwrap();

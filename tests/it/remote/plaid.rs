@@ -190,7 +190,7 @@ async fn a_key_that_has_expired_or_is_none_for_it_verifies_nothing() {
     assert_eq!(status(&layer, good()).await, 200);
     clock.advance(Duration::from_secs(10));
     let rejection = send(&layer, good()).await.unwrap_err();
-    assert_eq!(rejection, Rejection::KeyRefused { fault: "it has expired" });
+    assert_eq!(rejection, Rejection::KeyExpired { age: Duration::ZERO });
 }
 
 #[tokio::test]

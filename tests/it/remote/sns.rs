@@ -127,6 +127,20 @@ async fn a_message_of_somebody_elses_topic_is_refused_without_asking() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_expired_by_a_clock_that_has_jumped_is_our_fault() {
+    let (upstream, clock) = (upstream().await, clock());
+    let layer = layer(verifier(&clock).fetching_with(upstream.client()), &clock);
+    assert_eq!(status(&layer, request(&message())).await, 200);
+    clock.set_wall(super::support::clock_time() + Duration::from_secs(20 * 31_557_600));
+    let rejection = send(&layer, request(&message())).await.unwrap_err();
+    assert!(matches!(rejection, Rejection::ClockImplausible { .. }), "{rejection}");
+    clock.advance(defaults::CLOCK_DOUBT);
+    let rejection = send(&layer, request(&message())).await.unwrap_err();
+    assert!(matches!(rejection, Rejection::KeyExpired { .. }), "{rejection}");
+    assert_eq!(rejection.status(), 401);
+}
+
+#[tokio::test]
 async fn a_signature_by_another_key_is_refused() {
     let clock = clock();
     let upstream = Upstream::start(Reply::ok(STRANGER.certificate("sns.amazonaws.com", 2020..2040))).await;
