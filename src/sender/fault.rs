@@ -120,8 +120,13 @@ fn of_one(error: &(dyn Error + 'static)) -> Fault {
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         return of_hyper(error);
     }
-    // hyper-util's connector has this error to itself, and resolvers differ in what they put behind it.
-    if error.to_string() == "dns error" { Fault::NameNotResolved } else { Fault::Other }
+    match error.to_string().as_str() {
+        // hyper-util's connector has this error to itself, and resolvers differ in what they put behind it.
+        "dns error" => Fault::NameNotResolved,
+        // reqwest has this one to itself.
+        "operation timed out" => Fault::TimedOut,
+        _ => Fault::Other,
+    }
 }
 
 fn of_hyper(error: &hyper::Error) -> Fault {
@@ -204,6 +209,12 @@ mod tests {
     fn an_answer_that_came_too_late_is_a_time_out() {
         assert_eq!(of(SendError::TooSlow { limit: Duration::from_secs(1) }), Fault::TimedOut);
         assert_eq!(of(tower::timeout::error::Elapsed::new()), Fault::TimedOut);
+
+        #[derive(Debug, thiserror::Error)]
+        #[error("operation timed out")]
+        struct Private;
+        assert_eq!(of(SendError::Client(Private.into())), Fault::TimedOut);
+        assert_eq!(of(io::Error::other(Private)), Fault::TimedOut);
     }
 
     #[tokio::test]

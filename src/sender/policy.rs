@@ -23,9 +23,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the receiver has acknowledged the delivery.
-    pub fn is_acknowledged(self) -> bool {
-        matches!(self, Self::Answered(status) if status.is_success())
+    /// Whether the receiver has acknowledged the delivery, as this provider sees it: by an answer of 2xx that it does not take
+    /// for a failure.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use tower_webhook::{provider, sender::Outcome};
+    ///
+    /// let answered = Outcome::Answered(StatusCode::NO_CONTENT);
+    /// assert!(answered.is_acknowledged(&provider::GITHUB));
+    /// assert!(!answered.is_acknowledged(&provider::DROPBOX), "it takes 200 alone");
+    /// ```
+    pub fn is_acknowledged(self, provider: &Provider) -> bool {
+        matches!(self, Self::Answered(status) if status.is_success() && !provider.retries().after.includes(status))
     }
 }
 

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::Processed;
-use crate::sender::{Outcome, OutgoingId};
+use crate::{
+    provider::Provider,
+    sender::{Outcome, OutgoingId},
+};
 
 /// One attempt, as its sender saw it.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub struct Report {
     pub id: OutgoingId,
     /// The attempts, in order; one at least.
     pub attempts: Vec<Attempt>,
+    /// Who has sent it.
+    pub(super) provider: Provider,
     /// Whether the provider sends the id besides the body.
     pub(super) sends_id: bool,
     /// The SHA-256 of each body that was sent.
@@ -41,9 +46,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether the receiver has answered 2xx in the end: from then on the sender takes the delivery for processed.
+    /// Whether the receiver has acknowledged the delivery in the end, by an answer of 2xx that its provider does not take for a
+    /// failure: from then on the sender takes the delivery for processed.
     pub fn acknowledged(&self) -> bool {
-        self.last().is_some_and(|attempt| attempt.outcome.is_acknowledged())
+        self.last().is_some_and(|attempt| attempt.outcome.is_acknowledged(&self.provider))
     }
 
     /// The last attempt.

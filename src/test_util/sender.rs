@@ -158,7 +158,8 @@ impl Sender {
             .id_sources()
             .iter()
             .any(|source| matches!(source, IdSource::Header(_) | IdSource::Scheme));
-        let mut report = Report { id, attempts: Vec::new(), sends_id, digests: Vec::new() };
+        let provider = self.provider.clone();
+        let mut report = Report { id, attempts: Vec::new(), provider, sends_id, digests: Vec::new() };
         loop {
             let (digest, mut attempt) =
                 self.attempt(&message, mischief.next().unwrap_or(Mischief::None)).await?;

@@ -84,7 +84,9 @@ impl Secret {
         let secret = SigningSecret::from_file(path)?;
         let text =
             std::fs::read_to_string(path).map_err(|source| Fault::Read { path: path.clone(), source })?;
-        Ok(Self { text: text.trim_end_matches(['\n', '\r']).to_owned(), secret })
+        // As `SigningSecret` reads it, and no more: a second newline is part of the secret, and is what is to be found out.
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        Ok(Self { text: line.strip_suffix('\r').unwrap_or(line).to_owned(), secret })
     }
 
     pub fn from_env(name: &str) -> Result<Self, Fault> {
@@ -210,7 +212,7 @@ pub enum Task {
     /// Make dead letters pending again.
     Requeue {
         /// The numbers of some.
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        #[arg(required_unless_present = "all", conflicts_with_all = ["all", "endpoint"])]
         numbers: Vec<i64>,
         /// All of them, or all that the filter means.
         #[arg(long)]
@@ -286,10 +288,9 @@ pub fn preset(name: &str) -> Result<Provider, Fault> {
 
 /// Name and value of a header.
 pub fn header(text: &str) -> Result<(http::HeaderName, http::HeaderValue), Fault> {
-    let malformed = || Fault::Malformed { text: text.to_owned(), what: "header: write `Name: value`" };
-    let (name, value) = text.split_once(':').ok_or_else(malformed)?;
-    let name = name.trim().parse().map_err(|_| malformed())?;
-    Ok((name, value.trim().parse().map_err(|_| malformed())?))
+    let (name, value) = text.split_once(':').ok_or(Fault::MalformedHeader)?;
+    let name = name.trim().parse().map_err(|_| Fault::MalformedHeader)?;
+    Ok((name, value.trim().parse().map_err(|_| Fault::MalformedHeader)?))
 }
 
 /// The bytes of a file; `-` is the standard input.

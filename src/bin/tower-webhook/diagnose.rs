@@ -10,6 +10,7 @@ use tower_webhook::{Rejection, SigningSecret, provider, verify::TimestampFormat}
 use crate::{
     arguments::Secret,
     causes::Cause,
+    fault::without_userinfo,
     reencode,
     verify::{Case, Refusal},
 };
@@ -238,7 +239,10 @@ fn with_urls(case: &Case) -> Vec<Hypothesis> {
     }
     bases.extend(host.into_iter().flat_map(|host| [format!("https://{host}"), format!("http://{host}")]));
     let tried = bases.into_iter().map(|base| Hypothesis {
-        cause: Cause::new("public-url", format!("it was signed for {base}: say so with --public-url")),
+        cause: Cause::new(
+            "public-url",
+            format!("it was signed for {}: say so with --public-url", without_userinfo(&base)),
+        ),
         case: Case { public_url: Some(base), ..case.clone() },
     });
     let path = case.request.uri().path().to_owned();

@@ -11,7 +11,18 @@ pub enum Fault {
     #[error("no secret: name one with --secret-env VARIABLE or --secret-file FILE")]
     NoSecret,
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(ConfigError),
+    #[error("{provider} signs the full URL: give the address that it sends to with --public-url")]
+    NoPublicUrl { provider: String },
+    #[error(
+        "{provider} is verified by certificates or key sets that are fetched, and not by a secret: this tool can do nothing \
+         with it"
+    )]
+    NeedsVerifier { provider: String },
+    #[error("{needed_for} are not built in: install the tool with `--features cli,{feature}`")]
+    FeatureMissing { feature: &'static str, needed_for: &'static str },
+    #[error("it could not be judged")]
+    NotJudged(#[source] Box<Fault>),
     #[error("{path:?} cannot be read")]
     Read {
         path: PathBuf,
@@ -22,6 +33,8 @@ pub enum Fault {
     Capture(#[from] CaptureError),
     #[error("{text:?} is no {what}")]
     Malformed { text: String, what: &'static str },
+    #[error("a --header is not written as `Name: value`; its text may be a secret and is not shown")]
+    MalformedHeader,
     #[error("nothing could be sent")]
     Send(#[from] SendError),
     #[error("TLS cannot be set up")]
@@ -42,7 +55,49 @@ pub enum Fault {
     Runtime(#[source] io::Error),
 }
 
+/// What can be done about a setting is done by an argument here, and not by a call.
+impl From<ConfigError> for Fault {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::NoPublicUrl { provider } => Self::NoPublicUrl { provider },
+            ConfigError::NeedsVerifier { provider, .. } => Self::NeedsVerifier { provider },
+            ConfigError::FeatureMissing { feature, needed_for } => {
+                Self::FeatureMissing { feature, needed_for }
+            }
+            ConfigError::InvalidPublicUrl { url } => Self::Malformed {
+                text: without_userinfo(&url),
+                what: "address: write http:// or https:// and a host, and no query",
+            },
+            other => Self::Config(other),
+        }
+    }
+}
+
+/// A URL, or what was meant to be one, without the user and the password that may stand before its host.
+pub fn without_userinfo(url: &str) -> String {
+    let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
+    // A password may hold a slash where the URL is malformed, so that it ends with the last of all @.
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}{host}"),
+        None => url.to_owned(),
+    }
+}
+
 impl Fault {
+    /// What the tool ends with: 2 where the arguments are wrong, and 3 where something else keeps it from finding out.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoProvider { .. }
+            | Self::NoSecret
+            | Self::Malformed { .. }
+            | Self::MalformedHeader
+            | Self::NoStore
+            | Self::StoreForm => 2,
+            Self::NotJudged(fault) => fault.exit_code(),
+            _ => 3,
+        }
+    }
+
     /// What happened, and what caused it.
     pub fn chain(&self) -> String {
         chain(self)
@@ -61,4 +116,22 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_user_and_password() {
+        for (url, shown) in [
+            ("https://host/in?a=1", "https://host/in?a=1"),
+            ("https://user:pass@host:1/in", "https://host:1/in"),
+            ("https://user:p/a@s#s@host/in", "https://host/in"),
+            ("user:pass@host/in", "host/in"),
+            ("", ""),
+        ] {
+            assert_eq!(without_userinfo(url), shown);
+        }
+    }
 }

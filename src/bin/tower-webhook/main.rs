@@ -5,7 +5,7 @@
 //! - 0 when what was asked for is so: acknowledged, verified, done;
 //! - 1 when it is not: the receiver has not acknowledged, the request does not verify, there is no such delivery;
 //! - 2 when the arguments are wrong;
-//! - 3 when it could not be found out: a file, a secret or a store that cannot be used.
+//! - 3 when it could not be found out: a file, a secret or a store that cannot be used, nothing that could be sent.
 //!
 //! Results go to the standard output, as text or with `--json` as one JSON object; progress goes to the standard error.
 
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Ok(Answer::No) => ExitCode::from(1),
         Err(fault) => {
             output.progress(format_args!("tower-webhook: {}", fault.chain()));
-            ExitCode::from(3)
+            ExitCode::from(fault.exit_code())
         }
     }
 }

@@ -14,7 +14,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_webhook::{
     Provider,
     provider::TypeSource,
-    sender::{Fault as SendFault, OutgoingId, Schedule, SendError, SendLayer},
+    sender::{Fault as SendFault, Outcome, OutgoingId, Schedule, SendError, SendLayer},
     test_util::Message,
 };
 
@@ -22,7 +22,7 @@ use crate::{
     Answer,
     arguments::{self, Send},
     client::{HttpsClient, client},
-    fault::{Fault, chain},
+    fault::{Fault, chain, without_userinfo},
     output::Output,
 };
 
@@ -78,7 +78,7 @@ pub async fn run(arguments: Send, output: &Output) -> Result<Answer, Fault> {
     let attempts = Attempts::default();
     let id = request.extensions().get::<OutgoingId>().map(ToString::to_string).unwrap_or_default();
     let sent = layer.layer(watched(client()?, &attempts)).oneshot(request).await;
-    report(&id, sent, &attempts, output)
+    report(&preset, &id, sent, &attempts, output)
 }
 
 /// The client, and a note of each attempt.
@@ -109,6 +109,7 @@ fn watched(
 }
 
 fn report(
+    preset: &Provider,
     id: &str,
     sent: Result<Response<Incoming>, SendError>,
     attempts: &Attempts,
@@ -117,10 +118,12 @@ fn report(
     let (status, error) = match sent {
         Ok(response) => (Some(response.status()), None),
         // Nothing was on its way.
-        Err(error @ (SendError::Sign(_) | SendError::Random(_))) => return Err(error.into()),
+        Err(error @ (SendError::Sign(_) | SendError::Random(_) | SendError::BodyTooLarge { .. })) => {
+            return Err(error.into());
+        }
         Err(error) => (None, Some(error)),
     };
-    let acknowledged = status.is_some_and(|status| status.is_success());
+    let acknowledged = status.is_some_and(|status| Outcome::Answered(status).is_acknowledged(preset));
     let made = attempts.lock().unwrap_or_else(PoisonError::into_inner);
     let fault = error.as_ref().map(|error| SendFault::of(error));
     let json = json!({
@@ -146,10 +149,10 @@ fn report(
 }
 
 fn request(arguments: &Send, preset: &Provider) -> Result<Request<Full<Bytes>>, Fault> {
-    let malformed = |text: &str, what| Fault::Malformed { text: text.to_owned(), what };
-    let url: http::Uri = arguments.url.parse().map_err(|_| malformed(&arguments.url, "URL"))?;
+    let malformed = |what| Fault::Malformed { text: without_userinfo(&arguments.url), what };
+    let url: http::Uri = arguments.url.parse().map_err(|_| malformed("URL"))?;
     if !matches!(url.scheme_str(), Some("http" | "https")) || url.authority().is_none() {
-        return Err(malformed(&arguments.url, "URL: write http:// or https:// and a host"));
+        return Err(malformed("URL: write http:// or https:// and a host"));
     }
     let body = match &arguments.file {
         Some(path) => Bytes::from(arguments::read(path)?),

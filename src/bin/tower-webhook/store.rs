@@ -25,7 +25,8 @@ pub async fn open(named: Option<String>, schema: Option<String>) -> Result<Inbox
         }
         Some(("postgres" | "postgresql", rest)) => {
             let url = if rest.starts_with("//") { &name } else { rest };
-            let config = url.parse::<tokio_postgres::Config>().map_err(|error| Fault::Open(error.into()))?;
+            // What is wrong with it is not shown either: where it is cut in another place, that is a part of the password.
+            let config = url.parse::<tokio_postgres::Config>().map_err(|_| Fault::StoreForm)?;
             let mut builder = PostgresStore::builder(config);
             if let Some(schema) = schema {
                 builder = builder.schema(schema);

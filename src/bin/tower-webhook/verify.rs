@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
 use serde_json::json;
 use tower::{Layer, ServiceExt, service_fn};
@@ -23,7 +23,7 @@ use crate::{
     Answer,
     arguments::{self, Secret, Verify},
     diagnose,
-    fault::Fault,
+    fault::{Fault, without_userinfo},
     output::Output,
 };
 
@@ -40,7 +40,7 @@ pub struct Case {
 /// Why a request is not accepted.
 #[derive(Debug)]
 pub enum Refusal {
-    /// No verifier can be built with these secrets.
+    /// No verifier can be built: with these secrets, or at all.
     Config(ConfigError),
     Rejected(Rejection),
 }
@@ -121,6 +121,10 @@ pub async fn run(arguments: Verify, output: &Output) -> Result<Answer, Fault> {
             accepted(&case, &delivery, output)?;
             return Ok(Answer::Yes);
         }
+        // Without a verifier nothing is known of the request, unless it is the secret that keeps it from being built.
+        Err(Refusal::Config(error)) if !is_of_secret(&error) => {
+            return Err(Fault::NotJudged(Box::new(error.into())));
+        }
         Err(refusal) => refusal,
     };
     let causes = diagnose::causes(&case, &refusal, &arguments.retired()?, left_over).await;
@@ -136,6 +140,16 @@ pub async fn run(arguments: Verify, output: &Output) -> Result<Answer, Fault> {
     }
     output.result(&json, &text)?;
     Ok(Answer::No)
+}
+
+fn is_of_secret(error: &ConfigError) -> bool {
+    matches!(
+        error,
+        ConfigError::MalformedSecret { .. }
+            | ConfigError::EmptySecret { .. }
+            | ConfigError::PrivateKeyGiven { .. }
+            | ConfigError::PublicKeyGiven { .. }
+    )
 }
 
 fn accepted(case: &Case, delivery: &Delivery, output: &Output) -> Result<(), Fault> {
@@ -194,17 +208,23 @@ fn case(arguments: &Verify) -> Result<(Case, usize), Fault> {
 
 fn parts(arguments: &Verify) -> Result<Captured, Fault> {
     let body = arguments.body.as_ref().map(arguments::read).transpose()?.unwrap_or_default();
-    let mut head = format!(
-        "{} {} HTTP/1.1\r\n",
-        arguments.method.as_deref().unwrap_or("POST"),
-        arguments.url.as_deref().unwrap_or("/")
-    );
-    for header in &arguments.headers {
-        head.push_str(header);
-        head.push_str("\r\n");
+    let method = arguments.method.as_deref().unwrap_or("POST");
+    let method: Method =
+        method.parse().map_err(|_| Fault::Malformed { text: method.to_owned(), what: "method" })?;
+    let url = arguments.url.as_deref().unwrap_or("/");
+    let url: Uri =
+        url.parse().map_err(|_| Fault::Malformed { text: without_userinfo(url), what: "path or URL" })?;
+    let mut capture = format!("{method} {url} HTTP/1.1\r\n").into_bytes();
+    for text in &arguments.headers {
+        let (name, value) = arguments::header(text)?;
+        capture.extend_from_slice(name.as_str().as_bytes());
+        capture.extend_from_slice(b": ");
+        capture.extend_from_slice(value.as_bytes());
+        capture.extend_from_slice(b"\r\n");
     }
-    head.push_str("\r\n");
-    Ok(Captured::from_http(&[head.as_bytes(), &body].concat())?)
+    capture.extend_from_slice(b"\r\n");
+    capture.extend_from_slice(&body);
+    Ok(Captured::from_http(&capture)?)
 }
 
 fn time(text: &str) -> Result<SystemTime, Fault> {

@@ -63,18 +63,50 @@ async fn wrong_arguments_and_what_cannot_be_found_out_have_codes_of_their_own() 
         "purging all must be asked for"
     );
     let url = "http://127.0.0.1:1/";
-    for (arguments, said) in [
-        (&["send", "--provider", "stripe", url][..], "--secret-env"),
-        (&["send", "--provider", "nobody", "--secret-env", "WEBHOOK_SECRET", url], "providers"),
-        (&["send", "--provider", "stripe", "--secret-env", "NOT_SET_ANYWHERE", url], "NOT_SET_ANYWHERE"),
-        (&["send", "--provider", "stripe", "--secret-env", "WEBHOOK_SECRET", "/in"], "http://"),
-        (&["inbox", "counts"], "TOWER_WEBHOOK_STORE"),
-        (&["inbox", "counts", "--store", "sqlite:/nowhere/inbox.db"], "/nowhere/inbox.db"),
+    let known = ["--provider", "stripe", "--secret-env", "WEBHOOK_SECRET"];
+    let (send, verify) = ([&["send"], &known[..]].concat(), [&["verify"], &known[..]].concat());
+    for (code, arguments, said) in [
+        (2, &["send", "--provider", "stripe", url][..], "--secret-env"),
+        (2, &["send", "--provider", "nobody", "--secret-env", "WEBHOOK_SECRET", url], "providers"),
+        (3, &["send", "--provider", "stripe", "--secret-env", "NOT_SET_ANYWHERE", url], "NOT_SET_ANYWHERE"),
+        (2, &[&send[..], &["/in"]].concat(), "http://"),
+        (2, &[&send[..], &["--header", "x y", url]].concat(), "Name: value"),
+        (2, &[&send[..], &["--public-url", "/in", url]].concat(), "https://"),
+        (2, &[&verify[..], &["--header", "x y"]].concat(), "Name: value"),
+        (2, &[&verify[..], &["--url", "a b"]].concat(), "a b"),
+        (2, &[&verify[..], &["--at", "noon"]].concat(), "RFC 3339"),
+        (2, &["inbox", "counts"], "TOWER_WEBHOOK_STORE"),
+        (2, &["inbox", "counts", "--store", "inbox.db"], "sqlite:PATH"),
+        (3, &["inbox", "counts", "--store", "sqlite:/nowhere/inbox.db"], "/nowhere/inbox.db"),
     ] {
         let ended = run(arguments).await;
-        assert_eq!(ended.code, 3, "{arguments:?}: {}", ended.progress);
+        assert_eq!(ended.code, code, "{arguments:?}: {}", ended.progress);
         assert!(ended.progress.contains(said), "{arguments:?}: {}", ended.progress);
         assert!(ended.out.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_a_secret_is_not_shown_where_it_is_malformed() {
+    let known = ["--provider", "square", "--secret-env", "WEBHOOK_SECRET"];
+    let (send, verify) = ([&["send"], &known[..]].concat(), [&["verify"], &known[..]].concat());
+    let url = "http://127.0.0.1:1/";
+    for arguments in [
+        [&send[..], &["--header", "Authorization Bearer pass-word", url]].concat(),
+        [&send[..], &["ftp://app:pass-word@host/"]].concat(),
+        [&send[..], &["https://app:pass-word@ho st/"]].concat(),
+        [&send[..], &["--public-url", "ftp://app:pass-word@host", url]].concat(),
+        [&verify[..], &["--header", "Authorization Bearer pass-word"]].concat(),
+        [&verify[..], &["--url", "https://app:pass-word@ho st/"]].concat(),
+        [&verify[..], &["--public-url", "ftp://app:pass-word@host"]].concat(),
+    ] {
+        let ended = run(&arguments).await;
+        assert_eq!(ended.code, 2, "{arguments:?}: {}", ended.progress);
+        assert!(
+            !ended.out.contains("pass-word") && !ended.progress.contains("pass-word"),
+            "{}",
+            ended.progress
+        );
     }
 }
 

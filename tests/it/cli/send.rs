@@ -51,6 +51,15 @@ async fn a_file_or_the_standard_input_is_sent_as_it_is_under_the_given_id() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_too_large_to_be_sent_is_no_answer_of_the_receivers() {
+    let body = vec![b'a'; tower_webhook::defaults::SEND_BODY_LIMIT + 1];
+    let arguments = [&["send"], &SIGNED[..], &["--file", "-", "http://127.0.0.1:1/"]].concat();
+    let ended = run_with(&arguments, &[], &body).await;
+    assert_eq!(ended.code, 3, "{}{}", ended.out, ended.progress);
+    assert!(ended.out.is_empty() && ended.progress.contains("larger than"), "{}", ended.progress);
+}
+
+#[tokio::test]
 async fn what_fails_is_sent_again_as_told_and_its_progress_is_shown() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
@@ -68,6 +77,32 @@ async fn what_fails_is_sent_again_as_told_and_its_progress_is_shown() {
     assert_eq!(ended.json()["attempts"].as_array().unwrap().len(), 3);
     assert!(ended.progress.contains("attempt 2: answered 503"), "{}", ended.progress);
     assert_eq!(calls.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_success_that_the_provider_takes_for_a_failure_is_none() {
+    let server = Server::start(service_fn(async |_: Request<hyper::body::Incoming>| {
+        let mut response = Response::new(Full::<Bytes>::default());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok::<_, Infallible>(response)
+    }))
+    .await;
+    let url = server.url("/");
+    for (provider, code) in [("dropbox", 1), ("github", 0)] {
+        let arguments = [
+            "--json",
+            "send",
+            "--provider",
+            provider,
+            "--secret-env",
+            "WEBHOOK_SECRET",
+            "--attempts",
+            "1",
+            &url,
+        ];
+        let ended = run(&arguments).await;
+        assert_eq!((ended.code, &ended.json()["acknowledged"]), (code, &(code == 0).into()), "{provider}");
+    }
 }
 
 #[tokio::test]

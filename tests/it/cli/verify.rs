@@ -10,6 +10,7 @@ use http::{HeaderValue, Request};
 use tower_webhook::{Provider, SigningSecret, provider, verify::Signing};
 
 use super::{Ended, SECRET, run_with};
+use crate::support::scratch::Scratch;
 
 const AT: u64 = 1_760_000_000;
 const BODY: &str = r#"{"id":"evt_1","type":"a.b","name":"Zoë"}"#;
@@ -100,6 +101,15 @@ async fn a_secret_that_is_misread_is_told_from_one_that_is_wrong() {
     ] {
         assert_eq!(cause(&verify("stripe", &secret, &request, &[]).await), expected);
     }
+    let scratch = Scratch::new();
+    let file = scratch.file("secret");
+    let of_file = ["--json", "verify", "--provider", "stripe", "--capture", "-", "--at", "1760000000"];
+    let of_file = [&of_file[..], &["--secret-file", file.to_str().unwrap()]].concat();
+    std::fs::write(&file, format!("{SECRET}\r\n")).unwrap();
+    assert_eq!(run_with(&of_file, &[], &captured(&request)).await.code, 0);
+    std::fs::write(&file, format!("{SECRET}\n\n")).unwrap();
+    assert_eq!(cause(&run_with(&of_file, &[], &captured(&request)).await), "secret-blanks");
+
     let request = signed(&provider::GITHUB, "an old key", BODY, AT);
     let retired = ["--retired-secret-env", "RETIRED"];
     let arguments = [
@@ -128,6 +138,20 @@ async fn a_body_that_was_written_anew_is_found_out() {
         "wrong-secret",
         "another body is no form of it"
     );
+}
+
+#[tokio::test]
+async fn what_no_verifier_can_be_built_for_is_not_judged() {
+    let square = signed(&provider::SQUARE, SECRET, BODY, AT);
+    let bare = Request::post("/in").body(Bytes::from(BODY)).unwrap();
+    for (provider, request, said) in [("square", &square, "--public-url"), ("aws-sns", &bare, "certificates")]
+    {
+        let ended = verify(provider, SECRET, request, &[]).await;
+        assert_eq!(ended.code, 3, "{provider}: {}{}", ended.out, ended.progress);
+        assert!(ended.progress.contains(said) && ended.out.is_empty(), "{}{}", ended.out, ended.progress);
+    }
+    let ended = verify("discord", "no key", &bare, &[]).await;
+    assert_eq!(cause(&ended), "secret-form", "a verifier could be built with another secret");
 }
 
 #[tokio::test]
