@@ -208,6 +208,10 @@ pub const NO_TENANTS_KEPT: usize = 1_000;
 /// How long SQLite waits for another process's transaction: below [`STORE_BUDGET`].
 pub const SQLITE_BUSY: Duration = Duration::from_secs(2);
 
+/// How often a writer asks for its turn meanwhile: often enough to meet one of the short moments that a busy one leaves between
+/// two of its transactions.
+pub const SQLITE_TURN: Duration = Duration::from_millis(1);
+
 /// How often it is asked again where SQLite itself does not wait.
 pub const SQLITE_BUSY_STEP: Duration = Duration::from_millis(5);
 

@@ -148,7 +148,7 @@ fn write_ahead(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     require("journal_mode", mode == "wal", || mode.clone(), "wal, which needs a file on a local disk")
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 

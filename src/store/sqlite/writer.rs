@@ -1,9 +1,12 @@
 //! The one thread that writes. All that waits while a transaction is committed goes into the next one, so that
 //! concurrent callers share its sync.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use rusqlite::{Connection, wal::CheckpointMode};
@@ -19,11 +22,11 @@ use super::{
     put,
     request::Request,
     run,
-    schema::{self, Options},
+    schema::{self, Options, is_busy},
     time::Timeline,
     transaction::Transaction,
 };
-use crate::{clock::Clock, store::StoreError};
+use crate::{clock::Clock, defaults, store::StoreError};
 
 /// Bytes of a page, as SQLite makes them.
 const PAGE: u64 = 4096;
@@ -188,12 +191,27 @@ fn attempt(
     batch: &mut [Request],
 ) -> Result<bool, (rusqlite::Error, Stage)> {
     let before = |error| (error, Stage::Before);
-    execute(connection, "BEGIN IMMEDIATE").map_err(before)?;
+    take_turn(connection).map_err(before)?;
     let mut transaction = Transaction::begin(connection, timeline, clock).map_err(before)?;
     run_all(&mut transaction, batch).map_err(before)?;
     transaction.finish().map_err(before)?;
     execute(connection, "COMMIT").map_err(|error| (error, Stage::Commit))?;
     Ok(transaction.became_due)
+}
+
+/// Begins once no other process is writing. SQLite's own wait grows longer with each look: beside a process that writes without
+/// end it would hardly ever look in the moment between two of its transactions.
+fn take_turn(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(defaults::SQLITE_TURN)?;
+    let deadline = Instant::now() + defaults::SQLITE_BUSY;
+    let begun = loop {
+        match execute(connection, "BEGIN IMMEDIATE") {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {}
+            begun => break begun,
+        }
+    };
+    connection.busy_timeout(defaults::SQLITE_BUSY)?;
+    begun
 }
 
 fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
