@@ -59,6 +59,15 @@ pub struct Refused {
     pub grpc: bool,
 }
 
+/// What is kept of a request until its response is written.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    method: Method,
+    /// Only a closure is told it, and few stacks have one.
+    uri: Option<Box<Uri>>,
+    grpc: bool,
+}
+
 /// A renderer has written this refusal already.
 #[derive(Clone, Copy)]
 struct Written;
@@ -127,11 +136,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // Only a closure is told the target, and few stacks have one.
-        let uri = self.layer.custom.as_ref().map(|_| request.uri().clone());
-        let grpc = is_grpc(request.headers());
-        let refused = Refused { method: request.method().clone(), uri: uri.unwrap_or_default(), grpc };
-        RenderFuture { answer: self.inner.call(request), layer: self.layer.clone(), refused }
+        let asked = self.layer.note(&request, is_grpc(request.headers()));
+        RenderFuture { answer: self.inner.call(request), layer: self.layer.clone(), asked }
     }
 }
 
@@ -142,7 +148,7 @@ pub struct RenderFuture<F> {
     #[pin]
     answer: F,
     layer: RenderLayer,
-    refused: Refused,
+    asked: Asked,
 }
 
 impl<F, R, E> Future for RenderFuture<F>
@@ -153,35 +159,47 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.answer.poll(cx))?;
-        // The rejection stays for whoever looks at the response further out, another renderer included.
-        let written = response.extensions().get::<Written>().is_some();
-        if let Some(answer) = response.extensions().get::<HandshakeAnswer>().filter(|_| !written).cloned() {
-            return Poll::Ready(Ok(answered(response, answer, this.refused)));
-        }
-        let Some(rejection) = response.extensions().get::<Rejection>().filter(|_| !written).cloned() else {
-            return Poll::Ready(Ok(response.map(ResponseBody::inner)));
-        };
-        Poll::Ready(Ok(this.layer.render(response, &rejection, this.refused)))
+        ready!(this.answer.poll(cx)).map(|response| this.layer.write(response, this.asked)).into()
     }
 }
 
 impl RenderLayer {
+    pub(crate) fn note<B>(&self, request: &Request<B>, grpc: bool) -> Asked {
+        let uri = self.custom.as_ref().map(|_| Box::new(request.uri().clone()));
+        Asked { method: request.method().clone(), uri, grpc }
+    }
+
+    /// Writes the body of a refusal or of a handshake's answer; every other response passes as it is.
+    pub(crate) fn write<R>(&self, response: Response<R>, asked: &Asked) -> Response<ResponseBody<R>> {
+        // The rejection stays for whoever looks at the response further out, another renderer included.
+        let written = response.extensions().get::<Written>().is_some();
+        if let Some(answer) = response.extensions().get::<HandshakeAnswer>().filter(|_| !written).cloned() {
+            return answered(response, answer, asked);
+        }
+        match response.extensions().get::<Rejection>().filter(|_| !written).cloned() {
+            Some(rejection) => self.render(response, &rejection, asked),
+            None => response.map(ResponseBody::inner),
+        }
+    }
+
     fn render<R>(
         &self,
         response: Response<R>,
         rejection: &Rejection,
-        refused: &Refused,
+        asked: &Asked,
     ) -> Response<ResponseBody<R>> {
         let (mut parts, _) = response.into_parts();
         parts.extensions.insert(Written);
-        let custom = self.custom.as_ref().and_then(|custom| custom(rejection, refused));
+        let custom = self.custom.as_ref().and_then(|custom| {
+            let (method, uri) = (asked.method.clone(), asked.uri.as_deref().cloned().unwrap_or_default());
+            custom(rejection, &Refused { method, uri, grpc: asked.grpc })
+        });
         let body = if let Some(custom) = custom {
             let (own, body) = custom.into_parts();
             (parts.status, parts.headers) = (own.status, own.headers);
             parts.extensions.extend(own.extensions);
             body
-        } else if refused.grpc {
+        } else if asked.grpc {
             write_grpc(parts.status, &mut parts.headers);
             parts.status = StatusCode::OK;
             Bytes::new()
@@ -190,13 +208,13 @@ impl RenderLayer {
             parts.headers.insert(header::CONTENT_TYPE, media_type);
             problem(rejection, parts.status)
         };
-        let body = finish(body, &mut parts.headers, &refused.method, refused.grpc);
+        let body = finish(body, &mut parts.headers, &asked.method, asked.grpc);
         Response::from_parts(parts, body)
     }
 }
 
 /// The answer to a handshake, as its layer wants it written.
-fn answered<R>(response: Response<R>, answer: HandshakeAnswer, asked: &Refused) -> Response<ResponseBody<R>> {
+fn answered<R>(response: Response<R>, answer: HandshakeAnswer, asked: &Asked) -> Response<ResponseBody<R>> {
     let (mut parts, _) = response.into_parts();
     parts.extensions.insert(Written);
     let body = if answer.status() == StatusCode::NO_CONTENT {

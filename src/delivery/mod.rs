@@ -166,7 +166,7 @@ pub struct Delivery {
     pub(crate) client_ip: Option<IpAddr>,
     pub(crate) body: Bytes,
     /// The SHA-256 of what is signed, where that is not the body.
-    pub(crate) signed_content: Option<[u8; 32]>,
+    pub(crate) signed_content: Option<Box<[u8; 32]>>,
     /// The body's share of the budget, held until the last handle is dropped.
     #[expect(dead_code, reason = "it is held, not read")]
     pub(crate) share: Option<Share>,

@@ -24,17 +24,18 @@ pub struct HandshakeFuture<F, R>(#[pin] State<F, R>);
 #[pin_project(project = StateProjection)]
 enum State<F, R> {
     Passed(#[pin] F),
-    Answered(Option<Response<R>>),
+    /// Boxed, since every request's future has room for it and few answer here.
+    Answered(Option<Box<Response<R>>>),
     Waiting(Waiting),
 }
 
 impl<F, R: RefusalBody> HandshakeFuture<F, R> {
-    pub(super) const fn passed(answer: F) -> Self {
+    pub(crate) const fn passed(answer: F) -> Self {
         Self(State::Passed(answer))
     }
 
-    pub(super) fn answered(answer: Result<HandshakeAnswer, Rejection>) -> Self {
-        Self(State::Answered(Some(response(answer))))
+    pub(crate) fn answered(answer: Result<HandshakeAnswer, Rejection>) -> Self {
+        Self(State::Answered(Some(Box::new(response(answer)))))
     }
 
     pub(super) const fn waiting(answer: Waiting) -> Self {
@@ -74,7 +75,7 @@ where
         match self.project().0.project() {
             StateProjection::Passed(answer) => answer.poll(cx),
             StateProjection::Answered(answer) => match answer.take() {
-                Some(answer) => Poll::Ready(Ok(answer)),
+                Some(answer) => Poll::Ready(Ok(*answer)),
                 None => Poll::Pending,
             },
             StateProjection::Waiting(answer) => answer.as_mut().poll(cx).map(|answer| Ok(response(answer))),

@@ -118,7 +118,7 @@ impl<S> Layer<S> for HandshakeLayer {
     type Service = HandshakeService<S>;
 
     fn layer(&self, inner: S) -> HandshakeService<S> {
-        HandshakeService::new(inner, self.settings.clone())
+        HandshakeService::new(inner, self.clone())
     }
 }
 
@@ -198,6 +198,6 @@ impl<S> Layer<S> for SignedHandshakeLayer {
     type Service = SignedHandshakeService<S>;
 
     fn layer(&self, inner: S) -> SignedHandshakeService<S> {
-        SignedHandshakeService::new(inner, self.settings.clone())
+        SignedHandshakeService::new(inner, self.clone())
     }
 }

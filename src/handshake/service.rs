@@ -13,7 +13,7 @@ use tower_service::Service;
 use super::{
     answer::HandshakeAnswer,
     future::{HandshakeFuture, Waiting},
-    layer::OpenSettings,
+    layer::{HandshakeLayer, OpenSettings},
     open::{Asked, json},
     text::PlainToken,
 };
@@ -26,12 +26,12 @@ use crate::{
 #[derive(Clone)]
 pub struct HandshakeService<S> {
     inner: S,
-    settings: Option<Arc<OpenSettings>>,
+    layer: HandshakeLayer,
 }
 
 impl<S> HandshakeService<S> {
-    pub(super) const fn new(inner: S, settings: Option<Arc<OpenSettings>>) -> Self {
-        Self { inner, settings }
+    pub(super) const fn new(inner: S, layer: HandshakeLayer) -> Self {
+        Self { inner, layer }
     }
 }
 
@@ -42,24 +42,43 @@ impl<S: fmt::Debug> fmt::Debug for HandshakeService<S> {
 }
 
 /// What becomes of a request that is no delivery.
-enum Decided {
+pub(crate) struct Decided<'a> {
+    settings: &'a Arc<OpenSettings>,
+    answer: Answer,
+}
+
+enum Answer {
     Now(Result<HandshakeAnswer, Rejection>),
     /// The MAC of this token, in this field.
     Mac(PlainToken, String),
 }
 
-impl OpenSettings {
+impl HandshakeLayer {
     /// `None` for a request that may be a delivery.
-    fn decide<B>(&self, request: &Request<B>) -> Option<Decided> {
-        let asked = self.handshakes.iter().find_map(|handshake| handshake.asked(request).transpose());
-        match asked {
-            Some(Ok(Asked::Answer(answer))) => Some(Decided::Now(Ok(answer))),
-            Some(Ok(Asked::Mac { token, field })) => Some(Decided::Mac(token, field.to_owned())),
-            Some(Err(rejection)) => Some(Decided::Now(Err(rejection))),
-            None if self.delivers_with.contains(request.method()) => None,
+    pub(crate) fn decide<B>(&self, request: &Request<B>) -> Option<Decided<'_>> {
+        let settings = self.settings.as_ref()?;
+        let asked = settings.handshakes.iter().find_map(|handshake| handshake.asked(request).transpose());
+        let answer = match asked {
+            Some(Ok(Asked::Answer(answer))) => Answer::Now(Ok(answer)),
+            Some(Ok(Asked::Mac { token, field })) => Answer::Mac(token, field.to_owned()),
+            Some(Err(rejection)) => Answer::Now(Err(rejection)),
+            None if settings.delivers_with.contains(request.method()) => return None,
             None => {
-                let (method, allow) = (request.method().clone(), Arc::clone(&self.allow));
-                Some(Decided::Now(Err(Rejection::MethodNotAllowed { method, allow })))
+                let (method, allow) = (request.method().clone(), Arc::clone(&settings.allow));
+                Answer::Now(Err(Rejection::MethodNotAllowed { method, allow }))
+            }
+        };
+        Some(Decided { settings, answer })
+    }
+}
+
+impl Decided<'_> {
+    pub(crate) fn answer<F, B, R: RefusalBody>(self, request: Request<B>) -> HandshakeFuture<F, R> {
+        match self.answer {
+            Answer::Now(answer) => HandshakeFuture::answered(answer),
+            Answer::Mac(token, field) => {
+                let (head, _) = request.into_parts();
+                HandshakeFuture::waiting(signed(Arc::clone(self.settings), head, token, field))
             }
         }
     }
@@ -86,20 +105,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(settings) = &self.settings else { return HandshakeFuture::passed(self.inner.call(request)) };
-        match settings.decide(&request) {
-            None => HandshakeFuture::passed(self.inner.call(request)),
-            Some(decided) => {
-                let settings = Arc::clone(settings);
-                give_back(&mut self.inner);
-                match decided {
-                    Decided::Now(answer) => HandshakeFuture::answered(answer),
-                    Decided::Mac(token, field) => {
-                        let (head, _) = request.into_parts();
-                        HandshakeFuture::waiting(signed(settings, head, token, field))
-                    }
-                }
-            }
-        }
+        let Some(decided) = self.layer.decide(&request) else {
+            return HandshakeFuture::passed(self.inner.call(request));
+        };
+        give_back(&mut self.inner);
+        decided.answer(request)
     }
 }

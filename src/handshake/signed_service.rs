@@ -13,7 +13,7 @@ use super::{
     answer::HandshakeAnswer,
     confirm::Confirm,
     future::{HandshakeFuture, Waiting},
-    layer::SignedSettings,
+    layer::{SignedHandshakeLayer, SignedSettings},
     signed::SignedAsked,
     text::PlainToken,
 };
@@ -29,12 +29,12 @@ use crate::{
 #[derive(Clone)]
 pub struct SignedHandshakeService<S> {
     inner: S,
-    settings: Option<Arc<SignedSettings>>,
+    layer: SignedHandshakeLayer,
 }
 
 impl<S> SignedHandshakeService<S> {
-    pub(super) const fn new(inner: S, settings: Option<Arc<SignedSettings>>) -> Self {
-        Self { inner, settings }
+    pub(super) const fn new(inner: S, layer: SignedHandshakeLayer) -> Self {
+        Self { inner, layer }
     }
 }
 
@@ -45,24 +45,48 @@ impl<S: fmt::Debug> fmt::Debug for SignedHandshakeService<S> {
 }
 
 /// What becomes of a delivery that is a handshake.
-enum Decided {
+pub(crate) struct Decided<'a> {
+    settings: &'a Arc<SignedSettings>,
+    answer: Answer,
+}
+
+enum Answer {
     Now(Result<HandshakeAnswer, Rejection>),
     /// A token and its MAC, in these fields.
     Mac(PlainToken, [String; 2]),
     Confirm(Arc<dyn Confirm>),
 }
 
-impl SignedSettings {
+impl SignedHandshakeLayer {
     /// `None` for a delivery like any other.
-    fn decide(&self, delivery: &Delivery) -> Option<Decided> {
-        match self.handshakes.asked(delivery) {
-            Ok(None) => None,
-            Ok(Some(SignedAsked::Answer(answer))) => Some(Decided::Now(Ok(answer))),
+    pub(crate) fn decide(&self, delivery: &Delivery) -> Option<Decided<'_>> {
+        let settings = self.settings.as_ref()?;
+        let answer = match settings.handshakes.asked(delivery) {
+            Ok(None) => return None,
+            Ok(Some(SignedAsked::Answer(answer))) => Answer::Now(Ok(answer)),
             Ok(Some(SignedAsked::Mac { token, plain, signed })) => {
-                Some(Decided::Mac(token, [plain.to_owned(), signed.to_owned()]))
+                Answer::Mac(token, [plain.to_owned(), signed.to_owned()])
             }
-            Ok(Some(SignedAsked::Confirmation)) => self.confirm.clone().map(Decided::Confirm),
-            Err(rejection) => Some(Decided::Now(Err(rejection))),
+            Ok(Some(SignedAsked::Confirmation)) => Answer::Confirm(settings.confirm.clone()?),
+            Err(rejection) => Answer::Now(Err(rejection)),
+        };
+        Some(Decided { settings, answer })
+    }
+}
+
+impl Decided<'_> {
+    pub(crate) fn answer<F, R: RefusalBody>(
+        self,
+        request: Request<Verified<Fresh>>,
+    ) -> HandshakeFuture<F, R> {
+        let (head, body) = request.into_parts();
+        let (settings, delivery) = (Arc::clone(self.settings), Arc::clone(body.delivery()));
+        match self.answer {
+            Answer::Now(answer) => HandshakeFuture::answered(answer),
+            Answer::Mac(token, fields) => {
+                HandshakeFuture::waiting(signed(settings, head, delivery, token, fields))
+            }
+            Answer::Confirm(confirm) => HandshakeFuture::waiting(confirmed(settings, delivery, confirm)),
         }
     }
 }
@@ -107,21 +131,10 @@ where
     }
 
     fn call(&mut self, request: Request<Verified<Fresh>>) -> Self::Future {
-        let decided = self.settings.as_ref().and_then(|settings| {
-            settings.decide(request.body().delivery()).map(|decided| (Arc::clone(settings), decided))
-        });
-        let Some((settings, decided)) = decided else {
+        let Some(decided) = self.layer.decide(request.body().delivery()) else {
             return HandshakeFuture::passed(self.inner.call(request));
         };
         give_back(&mut self.inner);
-        let (head, body) = request.into_parts();
-        let delivery = Arc::clone(body.delivery());
-        match decided {
-            Decided::Now(answer) => HandshakeFuture::answered(answer),
-            Decided::Mac(token, fields) => {
-                HandshakeFuture::waiting(signed(settings, head, delivery, token, fields))
-            }
-            Decided::Confirm(confirm) => HandshakeFuture::waiting(confirmed(settings, delivery, confirm)),
-        }
+        decided.answer(request)
     }
 }

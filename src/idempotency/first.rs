@@ -38,7 +38,7 @@ enum Taken {
 pub(super) fn begin<S, R>(
     shared: &Arc<Shared>,
     inner: S,
-    request: Request<Verified<Fresh>>,
+    request: Box<Request<Verified<Fresh>>>,
     subject: Option<Subject>,
 ) -> Begun<R, S::Error>
 where
@@ -74,7 +74,7 @@ where
 async fn claim_and_run<S, R>(
     shared: Arc<Shared>,
     inner: S,
-    request: Request<Verified<Fresh>>,
+    request: Box<Request<Verified<Fresh>>>,
     subject: Subject,
 ) -> Step<R, S::Error>
 where

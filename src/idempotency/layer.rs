@@ -251,7 +251,7 @@ impl IdempotencyLayer {
     pub(crate) fn answer<S, R>(
         &self,
         inner: S,
-        request: Request<Verified<Fresh>>,
+        request: Box<Request<Verified<Fresh>>>,
     ) -> IdempotencyFuture<R, S::Error>
     where
         S: Service<Request<Verified<Claimed>>, Response = Response<R>> + Send + 'static,

@@ -66,6 +66,7 @@
 
 mod api_key;
 mod attended;
+mod call;
 mod capture;
 mod catch;
 mod claimable;

@@ -13,11 +13,11 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use pin_project::pin_project;
 use tokio::runtime::Handle;
-use tower::{ServiceExt, util::Oneshot};
 use tower_service::Service;
 
 use super::{
     attended::Attended,
+    call::Call,
     capture::{Captured, capture},
     catch::Panicked,
     first::Step,
@@ -59,7 +59,7 @@ where
     claim: Option<Arc<Claim>>,
     held: Option<HeldClaim>,
     #[pin]
-    work: Attended<Oneshot<S, Request<Verified<Claimed>>>>,
+    work: Attended<Call<S>>,
     /// What is left to do once the handler has answered, where something must be waited for.
     rest: Option<Rest<R, E>>,
 }
@@ -71,13 +71,12 @@ where
     pub(super) fn new(
         shared: Arc<Shared>,
         inner: S,
-        request: Request<Verified<Fresh>>,
+        request: Box<Request<Verified<Fresh>>>,
         claim: Option<Arc<Claim>>,
     ) -> Self {
         let reading = reading(&shared, &request, claim.is_some());
         let held = claim.clone().map(HeldClaim::new);
-        let request = request.map(|body| body.claimed(held.clone()));
-        let work = Attended::new(inner.oneshot(request), claim.clone());
+        let work = Attended::new(Call::new(inner, request, held.clone()), claim.clone());
         Self { shared, reading, claim, held, work, rest: None }
     }
 }
@@ -116,7 +115,11 @@ where
         let told = outcome.told(reading);
         let at_once = claim.store.is_immediate().then(|| settlement(&claim, told.as_ref()).into_ready().ok());
         match at_once.flatten() {
-            Some(settled) => Poll::Ready(Step::Answered(conclude(shared, &claim, told, settled, outcome))),
+            Some(settled) => {
+                let uncertain = conclude(shared, &claim, told, settled);
+                let answer = uncertain.map_or_else(|| outcome.answer(), |told| Ok(told.into_response()));
+                Poll::Ready(Step::Answered(answer))
+            }
             None => {
                 let rest = settle(Arc::clone(shared), claim, told, outcome);
                 this.rest.insert(Box::pin(rest)).as_mut().poll(cx).map(Step::Answered)
@@ -210,7 +213,10 @@ async fn settle<R, E>(
     outcome: Outcome<R, E>,
 ) -> Answered<R, E> {
     let settled = settlement(&claim, told.as_ref()).await;
-    conclude(&shared, &claim, told, settled, outcome)
+    match conclude(&shared, &claim, told, settled) {
+        Some(uncertain) => Ok(uncertain.into_response()),
+        None => outcome.answer(),
+    }
 }
 
 /// Completes the claim with what duplicates are told, or releases it where there is nothing to tell them.
@@ -221,31 +227,31 @@ fn settlement<'a>(claim: &'a Claim, told: Option<&Answer>) -> StoreFuture<'a, Se
     }
 }
 
-/// The answer of a delivery whose claim is settled as well as can be. What is processed and not recorded would run again
-/// if its sender were told so.
-fn conclude<R, E>(
+/// What the sender of a delivery is told in place of the handler's answer, once its claim is settled as well as can be.
+/// What is processed and not recorded would run again if its sender were told so.
+fn conclude(
     shared: &Shared,
     claim: &Arc<Claim>,
     told: Option<Answer>,
     settled: Result<Settled, StoreError>,
-    outcome: Outcome<R, E>,
-) -> Answered<R, E> {
+) -> Option<Rejection> {
     match (settled, told) {
         (Ok(Settled::Stale), Some(_)) => {
             tracing::warn!(token = ?claim.token, "a delivery was processed after its claim was lost");
+            None
         }
-        (Ok(_), _) => {}
+        (Ok(_), _) => None,
         (Err(error), None) => {
             tracing::warn!(%error, token = ?claim.token, "a claim could not be released");
             settle_later(shared, Arc::clone(claim), None);
+            None
         }
         (Err(error), told) => {
             tracing::error!(%error, token = ?claim.token, "a processed delivery could not be recorded");
             settle_later(shared, Arc::clone(claim), told);
-            return Ok(Rejection::StoreUncertain.into_response());
+            Some(Rejection::StoreUncertain)
         }
     }
-    outcome.answer()
 }
 
 /// Tries again until the lease ends, in a task: as [`settlement`] does.

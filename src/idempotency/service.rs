@@ -93,15 +93,17 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        answer(Arc::clone(&self.shared), self.inner.clone(), request.map(Claimable::into_fresh))
+        let request = Box::new(request.map(Claimable::into_fresh));
+        answer(Arc::clone(&self.shared), self.inner.clone(), request)
     }
 }
 
-/// Answers one request with an inner service of its own.
+/// Answers one request with an inner service of its own. The request is boxed because it passes through several hands,
+/// and each would copy a quarter of a kilobyte.
 pub(super) fn answer<S, R>(
     shared: Arc<Shared>,
     inner: S,
-    request: Request<Verified<Fresh>>,
+    request: Box<Request<Verified<Fresh>>>,
 ) -> IdempotencyFuture<R, S::Error>
 where
     S: Service<Request<Verified<Claimed>>, Response = Response<R>> + Send + 'static,
@@ -109,11 +111,12 @@ where
     S::Error: Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
 {
+    let told = |step| State::Told(Some(Box::new(step)));
     let state = match shared.subject(&request) {
-        Err(rejection) => State::Told(Some(Step::Answered(Ok(rejection.into_response())))),
+        Err(rejection) => told(Step::Answered(Ok(rejection.into_response()))),
         Ok(subject) => match begin(&shared, inner, request, subject) {
             Begun::Runs(first) => State::First(first),
-            Begun::Told(told) => State::Told(Some(told)),
+            Begun::Told(step) => told(step),
         },
     };
     IdempotencyFuture { state, shared }
@@ -126,7 +129,8 @@ pub struct IdempotencyFuture<R: Send + 'static, E: Send + 'static> {
 }
 
 enum State<R: Send + 'static, E: Send + 'static> {
-    Told(Option<Step<R, E>>),
+    /// Boxed, since every request's future has room for it and few are told without a run.
+    Told(Option<Box<Step<R, E>>>),
     First(RunToCompletion<Step<R, E>>),
     /// Nothing is lost if the client leaves now.
     Waiting(Pin<Box<dyn Future<Output = Response<ResponseBody<R>>> + Send>>),
@@ -157,7 +161,7 @@ where
         loop {
             let step = match &mut self.state {
                 State::Told(told) => match told.take() {
-                    Some(told) => told,
+                    Some(told) => *told,
                     None => return Poll::Pending,
                 },
                 State::First(first) => ready!(Pin::new(first).poll(cx)),

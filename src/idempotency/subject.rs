@@ -32,7 +32,10 @@ impl Subject {
         let payload = deduplicate_payloads.then(|| {
             // Where the body is not signed as it is, it can be written in many ways under one signature, and it can be
             // empty beside a URL that tells everything.
-            let digest = delivery.signed_content.unwrap_or_else(|| Sha256::digest(delivery.body()).into());
+            let digest = match &delivery.signed_content {
+                Some(digest) => **digest,
+                None => Sha256::digest(delivery.body()).into(),
+            };
             key_of(b"payload", delivery, &[&digest])
         });
         Some(Self { key, fingerprint, payload, grpc: request.body().is_grpc(request.headers()) })

@@ -5,8 +5,9 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use super::{
     checks::{self, Plan},
     ending::EndingSettings,
-    gates::{AfterVerification, BeforeVerification},
-    layer::{Parts, WebhookLayer},
+    front::Parts,
+    gates::Gates,
+    layer::WebhookLayer,
     proof::Proof,
 };
 use crate::{
@@ -15,7 +16,6 @@ use crate::{
     client_ip::ClientIpLayer,
     clock::{SharedClock, SystemClock},
     error::ConfigError,
-    gate::GateLayer,
     handshake::{Confirm, HandshakeLayer, SignedHandshakeLayer},
     idempotency::IdempotencyLayer,
     provider::Provider,
@@ -329,28 +329,27 @@ impl Webhook {
         })?;
         let clock = self.clock.clone();
         let verify = self.verify(proof)?;
-        let timed = |clock: &Option<SharedClock>| clock.clone();
-        let per_ip = on_clock(self.quota_per_ip, timed(&clock), RateLimitLayer::clock);
-        let per_tenant = on_clock(self.quota_per_tenant, timed(&clock), RateLimitLayer::clock);
+        let quota_per_ip = on_clock(self.quota_per_ip, clock.as_ref(), RateLimitLayer::clock);
+        let quota_per_tenant = on_clock(self.quota_per_tenant, clock.as_ref(), RateLimitLayer::clock);
         let open = HandshakeLayer::build(&verify, self.handshake_token.as_ref())?;
         let signed = SignedHandshakeLayer::new(&verify)?;
         let signed = match self.confirm.take() {
             Some(confirm) => signed.confirming_with(confirm)?,
             None => signed,
         };
-        let before = BeforeVerification::new(
-            open.methods(&self.provider),
-            &self.client_ip,
-            self.allowlist.as_ref(),
-            per_ip.as_ref(),
-        );
+        let gates = Gates {
+            methods: open.methods(&self.provider),
+            client_ip: self.client_ip,
+            allowlist: self.allowlist,
+            quota_per_ip,
+            quota_per_tenant,
+        };
         let parts = Parts {
             render: self.render,
-            before: GateLayer::new(before),
+            gates,
             open,
             verify,
             signed,
-            after: GateLayer::new(AfterVerification::new(per_tenant.as_ref())),
             ending: Arc::new(EndingSettings {
                 idempotency: self.idempotency,
                 ack: self.ack,
@@ -405,9 +404,9 @@ impl Webhook {
     }
 }
 
-fn on_clock<L>(layer: Option<L>, clock: Option<SharedClock>, set: fn(L, SharedClock) -> L) -> Option<L> {
+fn on_clock<L>(layer: Option<L>, clock: Option<&SharedClock>, set: fn(L, SharedClock) -> L) -> Option<L> {
     match (layer, clock) {
-        (Some(layer), Some(clock)) => Some(set(layer, clock)),
+        (Some(layer), Some(clock)) => Some(set(layer, Arc::clone(clock))),
         (layer, _) => layer,
     }
 }

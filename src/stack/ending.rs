@@ -17,6 +17,7 @@ use tower::{BoxError, ServiceExt};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::front::End;
 use crate::{
     ack::{AckFuture, AckLayer},
     body::ResponseBody,
@@ -43,7 +44,7 @@ pub(super) struct EndingSettings {
 /// The layers are put on for each delivery, around the one clone of the handler that it needs: they are handles, and
 /// a handler held in every combination would be cloned with each of them.
 #[derive(Clone)]
-pub struct Ending<S> {
+pub(super) struct Ending<S> {
     handler: S,
     settings: Arc<EndingSettings>,
 }
@@ -60,7 +61,7 @@ impl<S: fmt::Debug> fmt::Debug for Ending<S> {
     }
 }
 
-impl<S, R> Service<Request<Verified<Fresh>>> for Ending<S>
+impl<S, R> End for Ending<S>
 where
     S: Service<Request<Verified>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -68,28 +69,25 @@ where
     R: Body<Data = Bytes> + RefusalBody + Send + 'static,
     R::Error: Send,
 {
-    type Response = Response<EndingBody<R>>;
+    type Body = EndingBody<R>;
     type Error = S::Error;
     type Future = EndingFuture<R, S::Error>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Verified<Fresh>>) -> Self::Future {
-        let handler = Finalize(self.handler.clone());
-        let settings = &self.settings;
+    fn end(self, request: Box<Request<Verified<Fresh>>>) -> Self::Future {
+        let Self { handler, settings } = self;
+        let handler = Finalize(handler);
         let delivery = request.body().delivery();
         let answer_matters = delivery.provider().answer_carries_meaning(delivery.event_type());
         EndingFuture(match (&settings.idempotency, settings.ack.as_ref().filter(|_| !answer_matters)) {
             (Some(idempotency), Some(ack)) => {
                 Way::ClaimedAndAcknowledged(idempotency.answer(ack.layer(handler), request))
             }
-            (None, Some(ack)) => Way::Acknowledged(ack.layer(handler).call(request)),
+            (None, Some(ack)) => Way::Acknowledged(ack.layer(handler).call(*request)),
             (Some(idempotency), None) => {
-                Way::Claimed(Inline::new(Arc::clone(settings), idempotency.answer(handler, request)))
+                let answer = idempotency.answer(handler, request);
+                Way::Claimed(Inline::new(settings, answer))
             }
-            (None, None) => Way::Plain(Inline::new(Arc::clone(settings), Box::pin(plain(handler, request)))),
+            (None, None) => Way::Plain(Inline::new(settings, Box::pin(plain(handler, request)))),
         })
     }
 }
@@ -97,12 +95,12 @@ where
 /// A handler's panic takes no connection with it, with a claim or without one.
 async fn plain<S, R>(
     handler: Finalize<S>,
-    request: Request<Verified<Fresh>>,
+    request: Box<Request<Verified<Fresh>>>,
 ) -> Result<Response<ResponseBody<R>>, S::Error>
 where
     S: Service<Request<Verified>, Response = Response<R>>,
 {
-    match CatchPanic::new(handler.oneshot(request)).await {
+    match CatchPanic::new(handler.oneshot(*request)).await {
         Ok(answered) => answered.map(|response| response.map(ResponseBody::inner)),
         Err(_) => Ok(Rejection::HandlerPanicked.into_response()),
     }
@@ -110,7 +108,7 @@ where
 
 /// The future of [`Ending`].
 #[pin_project]
-pub struct EndingFuture<R: Send + 'static, E: Send + 'static>(#[pin] Way<R, E>);
+pub(super) struct EndingFuture<R: Send + 'static, E: Send + 'static>(#[pin] Way<R, E>);
 
 type Plain<R, E> = Pin<Box<dyn Future<Output = Result<Response<ResponseBody<R>>, E>> + Send>>;
 

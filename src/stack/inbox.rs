@@ -14,10 +14,14 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
-use tower::{BoxError, ServiceExt, util::BoxCloneSyncService};
+use tower::{BoxError, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_service::Service;
 
-use super::{Webhook, WebhookFuture, WebhookLayer, ending::Ending, layer::Front};
+use super::{
+    Webhook, WebhookFuture, WebhookLayer,
+    ending::Ending,
+    front::{End, Front},
+};
 use crate::{
     body::ResponseBody,
     delivery::{Delivery, Fresh, Unverified, Verified},
@@ -123,7 +127,7 @@ pub struct WebhookInbox {
 
 impl WebhookInbox {
     fn new(layer: WebhookLayer, ending: InboxEnding) -> Self {
-        let stack = layer.parts.in_front_of(ending.clone());
+        let stack = Front::new(Arc::clone(&layer.parts), ending.clone());
         Self { layer, ending, stack }
     }
 
@@ -150,8 +154,8 @@ impl WebhookInbox {
     {
         let Self { layer, ending, .. } = self;
         let inline = Ending::new(handler, Arc::clone(&layer.parts.ending));
-        let answering =
-            inline.map_response(|answer| answer.map(|body| body.map_err(Into::into).boxed_unsync()));
+        let answering = service_fn(move |request| inline.clone().end(Box::new(request)))
+            .map_response(|answer| answer.map(|body| body.map_err(Into::into).boxed_unsync()));
         let answering = Some(BoxCloneSyncService::new(answering));
         Self::new(layer, InboxEnding { answering, ..ending })
     }
@@ -174,20 +178,20 @@ impl fmt::Debug for WebhookInbox {
 impl<B: Unverified> Service<Request<B>> for WebhookInbox {
     type Response = Response<ResponseBody<InboxBody>>;
     type Error = Infallible;
-    type Future = WebhookFuture<<Front<InboxEnding> as Service<Request<B>>>::Future>;
+    type Future = WebhookFuture<InboxBody, Infallible>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Service::<Request<B>>::poll_ready(&mut self.stack, cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        WebhookFuture { answer: self.stack.call(request) }
+        self.stack.call(request)
     }
 }
 
 /// The inbox, and beside it the handler of what must be answered at once.
 #[derive(Clone)]
-pub struct InboxEnding {
+pub(super) struct InboxEnding {
     inbox: InboxService,
     answering: Option<Answering>,
 }
@@ -198,22 +202,18 @@ impl fmt::Debug for InboxEnding {
     }
 }
 
-impl Service<Request<Verified<Fresh>>> for InboxEnding {
-    type Response = Response<InboxBody>;
+impl End for InboxEnding {
+    type Body = InboxBody;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<InboxBody>, Infallible>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Verified<Fresh>>) -> Self::Future {
+    fn end(mut self, request: Box<Request<Verified<Fresh>>>) -> Self::Future {
         let delivery = request.body().delivery();
         let answer_matters = delivery.provider().answer_carries_meaning(delivery.event_type());
-        match self.answering.as_ref().filter(|_| answer_matters) {
-            Some(answering) => Box::pin(answering.clone().oneshot(request)),
+        match self.answering.filter(|_| answer_matters) {
+            Some(answering) => Box::pin(answering.oneshot(*request)),
             None => {
-                let stored = self.inbox.call(request);
+                let stored = self.inbox.call(*request);
                 Box::pin(async move {
                     stored.await.map(|answer| answer.map(|body| body.map_err(Into::into).boxed_unsync()))
                 })

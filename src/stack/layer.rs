@@ -2,8 +2,6 @@
 
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -17,18 +15,15 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{
-    ending::{Ending, EndingBody, EndingSettings},
-    gates::{AfterVerification, BeforeVerification},
+    ending::{Ending, EndingBody},
+    front::{Front, Parts, WebhookFuture},
 };
 use crate::{
     ack::DrainReport,
     body::ResponseBody,
     delivery::{Unverified, Verified},
-    gate::{GateLayer, GateService},
-    handshake::{HandshakeLayer, HandshakeService, SignedHandshakeLayer, SignedHandshakeService},
     rejection::RefusalBody,
-    render::{RenderLayer, RenderService},
-    verify::{KeyHandle, Verify, VerifyLayer},
+    verify::KeyHandle,
 };
 
 /// The body of an answer that came through a stack around a handler with answers of `R`.
@@ -41,18 +36,6 @@ pub type WebhookBody<R> = ResponseBody<EndingBody<R>>;
 pub struct WebhookLayer {
     /// One handle, because axum clones and applies a layer for each request to a handler with state.
     pub(super) parts: Arc<Parts>,
-}
-
-/// The layers of a stack.
-#[derive(Debug)]
-pub(super) struct Parts {
-    pub(super) render: RenderLayer,
-    pub(super) before: GateLayer<BeforeVerification>,
-    pub(super) open: HandshakeLayer,
-    pub(super) verify: VerifyLayer,
-    pub(super) after: GateLayer<AfterVerification>,
-    pub(super) signed: SignedHandshakeLayer,
-    pub(super) ending: Arc<EndingSettings>,
 }
 
 impl WebhookLayer {
@@ -96,27 +79,14 @@ impl<S> Layer<S> for WebhookLayer {
 
     fn layer(&self, handler: S) -> Self::Service {
         let ending = Ending::new(handler, Arc::clone(&self.parts.ending));
-        WebhookService { stack: self.parts.in_front_of(ending) }
+        WebhookService { stack: Front::new(Arc::clone(&self.parts), ending) }
     }
 }
-
-impl Parts {
-    /// All that a request passes before its delivery is kept or run.
-    pub(super) fn in_front_of<E>(&self, ending: E) -> Front<E> {
-        let verified = self.verify.layer(self.after.layer(self.signed.layer(ending)));
-        self.render.layer(self.before.layer(self.open.layer(verified)))
-    }
-}
-
-pub(super) type Front<E> =
-    RenderService<GateService<HandshakeService<Verify<Behind<E>>>, BeforeVerification>>;
-type Behind<E> = GateService<SignedHandshakeService<E>, AfterVerification>;
-type Stack<S> = Front<Ending<S>>;
 
 /// A handler behind the whole stack.
 #[derive(Clone)]
 pub struct WebhookService<S> {
-    stack: Stack<S>,
+    stack: Front<Ending<S>>,
 }
 
 impl<S: fmt::Debug> fmt::Debug for WebhookService<S> {
@@ -136,35 +106,15 @@ where
 {
     type Response = Response<WebhookBody<R>>;
     type Error = S::Error;
-    type Future = WebhookFuture<<Stack<S> as Service<Request<B>>>::Future>;
+    type Future = WebhookFuture<EndingBody<R>, S::Error>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        <Stack<S> as Service<Request<B>>>::poll_ready(&mut self.stack, cx)
+    /// Always ready: a place in the handler is asked for once the delivery is verified and claimed.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        WebhookFuture { answer: self.stack.call(request) }
-    }
-}
-
-/// The future of a [`WebhookService`].
-#[pin_project::pin_project]
-pub struct WebhookFuture<F> {
-    #[pin]
-    pub(super) answer: F,
-}
-
-impl<F> fmt::Debug for WebhookFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebhookFuture").finish_non_exhaustive()
-    }
-}
-
-impl<F: Future> Future for WebhookFuture<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().answer.poll(cx)
+        self.stack.call(request)
     }
 }
 

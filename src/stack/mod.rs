@@ -45,11 +45,13 @@
 mod builder;
 mod checks;
 mod ending;
+mod front;
 mod gates;
 mod inbox;
 mod layer;
 mod proof;
 
 pub use builder::Webhook;
+pub use front::WebhookFuture;
 pub use inbox::{InboxBody, WebhookInbox};
-pub use layer::{StackDrained, WebhookBody, WebhookFuture, WebhookLayer, WebhookService};
+pub use layer::{StackDrained, WebhookBody, WebhookLayer, WebhookService};

@@ -56,48 +56,70 @@ use crate::{
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClaimKey([u8; 32]);
 
-/// A length in as few bytes as it needs, none of which begins another length: seven bits a byte, the lowest first.
-fn leb128(mut length: usize) -> ([u8; 10], usize) {
-    let (mut bytes, mut used) = ([0; 10], 0);
-    loop {
-        let low = (length & 0x7f) as u8;
-        length >>= 7;
-        bytes[used] = if length == 0 { low } else { low | 0x80 };
-        used += 1;
-        if length == 0 {
-            return (bytes, used);
-        }
-    }
+/// Bytes of parts that are hashed as one: small pieces cost more to hand over than to hash.
+const GATHERED: usize = 256;
+
+struct Gathered {
+    digest: Sha256,
+    bytes: [u8; GATHERED],
+    length: usize,
 }
 
-/// Bytes of parts that are hashed as one.
-const GATHERED: usize = 256;
+impl Gathered {
+    fn new() -> Self {
+        Self { digest: Sha256::new(), bytes: [0; GATHERED], length: 0 }
+    }
+
+    fn part(&mut self, part: &[u8]) {
+        self.length_of(part);
+        if part.len() > GATHERED - self.length {
+            self.pass_on();
+        }
+        match self.bytes.get_mut(self.length..self.length + part.len()) {
+            Some(room) => {
+                room.copy_from_slice(part);
+                self.length += part.len();
+            }
+            None => self.digest.update(part),
+        }
+    }
+
+    /// The length in as few bytes as it needs, none of which begins another length: seven bits a byte, the lowest first.
+    fn length_of(&mut self, part: &[u8]) {
+        let mut length = part.len();
+        loop {
+            let low = (length & 0x7f) as u8;
+            length >>= 7;
+            if self.length == GATHERED {
+                self.pass_on();
+            }
+            self.bytes[self.length] = if length == 0 { low } else { low | 0x80 };
+            self.length += 1;
+            if length == 0 {
+                return;
+            }
+        }
+    }
+
+    fn pass_on(&mut self) {
+        self.digest.update(&self.bytes[..self.length]);
+        self.length = 0;
+    }
+
+    fn finish(mut self) -> [u8; 32] {
+        self.pass_on();
+        self.digest.finalize().into()
+    }
+}
 
 impl ClaimKey {
     /// The key of these parts. Two lists of parts share a key only when they are equal.
     pub fn of(parts: &[&[u8]]) -> Self {
-        let mut digest = Sha256::new();
-        // Small pieces are hashed as one, which is most of the cost of hashing them.
-        let mut gathered = [0; GATHERED];
-        let mut length = 0;
+        let mut gathered = Gathered::new();
         for part in parts {
-            let (length_bytes, used) = leb128(part.len());
-            for piece in [&length_bytes[..used], part] {
-                if piece.len() > GATHERED - length {
-                    digest.update(&gathered[..length]);
-                    length = 0;
-                }
-                match gathered.get_mut(length..length + piece.len()) {
-                    Some(room) => {
-                        room.copy_from_slice(piece);
-                        length += piece.len();
-                    }
-                    None => digest.update(piece),
-                }
-            }
+            gathered.part(part);
         }
-        digest.update(&gathered[..length]);
-        Self(digest.finalize().into())
+        Self(gathered.finish())
     }
 
     /// The key of a delivery; `None` when it has no id and is never deduplicated.

@@ -204,7 +204,7 @@ impl SchemeVerifier {
             DeliveryId::derived(&content.unwrap_or_else(|| Sha256::digest(received.body).into()))
         };
         let id = self.identity.id(headers, fields, scheme_id, derived)?;
-        let signed_content = if self.scheme.signs_body() { None } else { content() };
+        let signed_content = if self.scheme.signs_body() { None } else { content().map(Box::new) };
         Ok(Verdict { id, event_type, signed_at, key_id: proven.key_id, signed_content })
     }
 

@@ -1,8 +1,8 @@
 //! The settings of verification.
 
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, future::Future, sync::Arc, time::Duration};
 
-use http::{Uri, request::Parts};
+use http::{Request, Response, Uri, request::Parts};
 use sha2::{Digest, Sha256};
 use tower_layer::Layer;
 
@@ -11,16 +11,17 @@ use super::{
     budget::BodyBudget,
     clock_watch::ClockWatch,
     collect::BodyLimits,
-    service::Verify,
+    service::{self, PassedOn, Verify},
     tenant::TenantSource,
     verifier::{PrepareFuture, Prepared},
 };
 use crate::{
     clock::{SharedClock, SystemClock},
     defaults,
-    delivery::{DeliveryId, Endpoint, Tenant},
+    delivery::{DeliveryId, Endpoint, Fresh, Tenant, Unverified, Verified},
     error::ConfigError,
     provider::Provider,
+    rejection::RefusalBody,
 };
 
 /// Lets requests pass that their provider has signed. See [the module](super).
@@ -160,6 +161,21 @@ impl VerifyLayer {
     }
 
     /// The endpoint that deliveries through this layer arrive at.
+    /// Verifies a request and hands it to `next`.
+    pub(crate) fn pass_on<B, F, R, E>(
+        &self,
+        request: Request<B>,
+        is_grpc: bool,
+        next: impl FnOnce(Box<Request<Verified<Fresh>>>) -> F + Send + 'static,
+    ) -> PassedOn<R, E>
+    where
+        B: Unverified,
+        F: Future<Output = Result<Response<R>, E>> + Send,
+        R: RefusalBody,
+    {
+        service::pass_on(Arc::clone(&self.settings), request, is_grpc, next)
+    }
+
     pub(crate) fn named_endpoint(&self) -> &Arc<Endpoint> {
         &self.settings.endpoint
     }

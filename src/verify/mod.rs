@@ -98,6 +98,7 @@ pub use ring::{Key, KeyRing};
 pub(crate) use scheme::{CodeScheme, HmacScheme, Kind, PublicKeyScheme, TokenScheme};
 pub use scheme::{HeaderFamily, Part, Scheme};
 pub use secret::{KeyForm, SigningSecret};
+pub(crate) use service::PassedOn;
 pub use service::Verify;
 pub use sign::{SignError, Signing};
 pub use signature::SignatureForm;

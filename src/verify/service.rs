@@ -2,13 +2,14 @@
 
 use std::{
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{Request, Response, header, request::Parts};
+use tower::ServiceExt;
 use tower_service::Service;
 use tracing::Instrument;
 
@@ -53,7 +54,7 @@ where
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, S::Error>> + Send>>;
+    type Future = PassedOn<R, S::Error>;
 
     /// Always ready: a permit of the inner service is taken once the delivery is verified, and not for as long as a
     /// stranger takes over a body.
@@ -62,26 +63,42 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut inner = self.inner.clone();
-        let settings = Arc::clone(&self.settings);
-        // Taken apart out here: what is moved within the block takes its place in the future twice.
-        let (mut head, body) = request.into_parts();
-        Box::pin(async move {
-            // Asked for once: the header is wanted here and by every layer behind.
-            let is_grpc = grpc::is_grpc(&head.headers);
-            let delivery = match settings.receive(&head, is_grpc, body).await {
-                Ok(delivery) => delivery,
-                Err(rejection) => return Ok(rejection.into_response()),
-            };
-            let span = span(&delivery);
-            tracing::debug!(parent: &span, "delivery verified");
-            poll_fn(|cx| inner.poll_ready(cx)).await?;
-            head.extensions.insert(Arc::clone(&delivery));
-            let mut request = Request::from_parts(head, Verified::received(delivery, is_grpc));
-            unlimited(&mut request);
-            inner.call(request).instrument(span).await
-        })
+        // Asked for once: the header is wanted here and by every layer behind.
+        let is_grpc = grpc::is_grpc(request.headers());
+        let inner = self.inner.clone();
+        pass_on(Arc::clone(&self.settings), request, is_grpc, |verified| inner.oneshot(*verified))
     }
+}
+
+/// A request that is verified and then answered by what stands behind.
+pub(crate) type PassedOn<R, E> = Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>>;
+
+/// Verifies a request and hands it to `next`.
+pub(super) fn pass_on<B, F, R, E>(
+    settings: Arc<Settings>,
+    request: Request<B>,
+    is_grpc: bool,
+    next: impl FnOnce(Box<Request<Verified<Fresh>>>) -> F + Send + 'static,
+) -> PassedOn<R, E>
+where
+    B: Unverified,
+    F: Future<Output = Result<Response<R>, E>> + Send,
+    R: RefusalBody,
+{
+    // Taken apart out here: what is moved within the block takes its place in the future twice.
+    let (mut head, body) = request.into_parts();
+    Box::pin(async move {
+        let delivery = match settings.receive(&head, is_grpc, body).await {
+            Ok(delivery) => delivery,
+            Err(rejection) => return Ok(rejection.into_response()),
+        };
+        let span = span(&delivery);
+        tracing::debug!(parent: &span, "delivery verified");
+        head.extensions.insert(Arc::clone(&delivery));
+        let mut request = Box::new(Request::from_parts(head, Verified::received(delivery, is_grpc)));
+        unlimited(&mut request);
+        next(request).instrument(span).await
+    })
 }
 
 /// axum limits every body to 2 MB; this one has been held to a limit of its own.
@@ -237,4 +254,33 @@ pub(super) fn original_uri(head: &Parts) -> &http::Uri {
 #[cfg(not(feature = "axum"))]
 pub(super) const fn original_uri(head: &Parts) -> &http::Uri {
     &head.uri
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, mem::size_of_val};
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+    use tower::{Layer, service_fn};
+
+    use super::*;
+    use crate::{
+        provider,
+        verify::{KeyRing, SigningSecret, VerifyLayer},
+    };
+
+    /// Above a kilobyte the most used allocator, glibc's, keeps no cache for each thread, and the allocation alone costs
+    /// every request as much as all checks but the HMAC.
+    #[test]
+    fn the_future_of_a_request_fits_an_allocators_cache() {
+        let keys = KeyRing::new(SigningSecret::from_text("a secret of some length").unwrap());
+        let layer = VerifyLayer::new(provider::GITHUB, keys).unwrap();
+        let inner = service_fn(async |_: Request<Verified<Fresh>>| {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        });
+        let body: UnsyncBoxBody<Bytes, Infallible> = Full::<Bytes>::default().boxed_unsync();
+        let future = layer.layer(inner).call(Request::new(body));
+        assert!(size_of_val(&*future) <= 1024, "{} bytes", size_of_val(&*future));
+    }
 }

@@ -69,7 +69,7 @@ pub struct Verdict {
     /// The id of the key that fits, where the key has one.
     pub key_id: Option<Arc<str>>,
     /// The SHA-256 of what is signed, where that is not the body as it was received.
-    pub(crate) signed_content: Option<[u8; 32]>,
+    pub(crate) signed_content: Option<Box<[u8; 32]>>,
 }
 
 /// What [`Verifier::prepare`] hands to [`Verifier::verify`].

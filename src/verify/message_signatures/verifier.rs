@@ -245,7 +245,7 @@ impl MessageSignatures {
             }
         };
         let key_id = Some(Arc::clone(key.id()));
-        let signed_content = (!body_is_signed).then_some(*content);
+        let signed_content = (!body_is_signed).then(|| Box::new(*content));
         Ok(Verdict { id, event_type, signed_at: Some(claim.created), key_id, signed_content })
     }
 }
