@@ -179,6 +179,22 @@ async fn a_set_that_is_lost_serves_on_and_decides_nothing_about_other_names() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_made_up_holds_nobody_up_while_the_set_is_asked_for() {
+    let (upstream, clock) = (Upstream::start(keys(&SIGNER)).await, clock());
+    let layer = layer(verifier(&upstream, &clock), &clock);
+    assert_eq!(status(&layer, request(&body(&[named("m1")]))).await, 200);
+    upstream.close();
+    clock.advance(defaults::KEY_SET_AGAIN);
+    let (stranger, made_up) = (layer.clone(), request(&body(&[named("x")])));
+    let stranger = tokio::spawn(async move { status(&stranger, made_up).await });
+    upstream.asked_times(2).await;
+    assert_eq!(status(&layer, request(&body(&[named("m1")]))).await, 200);
+    assert!(!stranger.is_finished());
+    clock.advance(defaults::FETCH_BUDGET);
+    assert_eq!(stranger.await.unwrap(), 503);
+}
+
+#[tokio::test]
 async fn a_set_that_cannot_be_read_decides_nothing() {
     let clock = clock();
     for reply in [Reply::ok("{}"), Reply::ok("<html>"), Reply::Body(404, Bytes::new()), Reply::Away] {
