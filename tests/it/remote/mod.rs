@@ -9,3 +9,4 @@ mod renewing;
 mod sns;
 mod stack;
 mod support;
+mod whole;
