@@ -189,8 +189,8 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
 
     /// The key's slot: among the known ones, else among the unknown, where every name begins.
     fn slot(&self, key: &K) -> Slot<V> {
-        let known = held(&self.known).get(key);
-        known.unwrap_or_else(|| held(&self.unknown).get_or_make(key))
+        let mut known = held(&self.known);
+        known.get(key).unwrap_or_else(|| held(&self.unknown).get_or_make(key))
     }
 
     async fn within_budget(
@@ -217,7 +217,9 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
             Ok(Some(value)) => {
                 let outcome = Outcome::Found { value: Arc::new(value), since: now };
                 *answer = Some(Answer { outcome, asked: now, until: now.after(keeping.found) });
-                held(&self.known).put(key, slot);
+                let mut known = held(&self.known);
+                known.put(key, slot);
+                held(&self.unknown).slots.remove(key);
             }
             Ok(None) => {
                 let until = now.after(keeping.nothing);
