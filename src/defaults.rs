@@ -321,7 +321,8 @@ pub const FETCHED_KEPT: Duration = Duration::from_secs(3600);
 /// outage over a night, and not a key's whole life.
 pub const FETCHED_STALE: Duration = Duration::from_secs(24 * 3600);
 
-/// While there is a last good key, its provider is asked again after this: each time one delivery may wait for it.
+/// While there is a last good key, its provider is asked again after this: each time one delivery waits for it, and the others
+/// are judged by the last good key meanwhile.
 pub const FETCH_AGAIN: Duration = Duration::from_secs(30);
 
 /// Where there is none, after this: short, since deliveries are refused for it.

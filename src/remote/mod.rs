@@ -14,7 +14,8 @@
 //! What is fetched is bounded in size and time, redirects are not followed, and answers are kept: good ones for
 //! [`FETCHED_KEPT`](crate::defaults::FETCHED_KEPT), and on for [`FETCHED_STALE`](crate::defaults::FETCHED_STALE) while the
 //! provider cannot be reached. Requests that need the same key at the same time fetch it once, and a fetch goes on when the
-//! client that caused it has gone.
+//! client that caused it has gone. While a key that is known is renewed, one request waits for it; the others are judged by
+//! the last good one at once.
 //!
 //! ```
 //! use tower_webhook::{ConfigError, SigningSecret, Webhook, provider, remote::AwsSns};

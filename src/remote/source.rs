@@ -26,6 +26,7 @@ const KEEPING: Keeping = Keeping {
     again: defaults::FETCH_AGAIN,
     failed: defaults::FETCH_FAILED,
     stale: defaults::FETCHED_STALE,
+    meanwhile: defaults::FETCHED_STALE,
     budget: defaults::FETCH_BUDGET,
     known: defaults::FETCHED_KEYS,
     unknown: defaults::NOT_FETCHED_KEYS,

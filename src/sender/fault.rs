@@ -16,7 +16,8 @@ pub enum Fault {
     NameNotResolved,
     /// The network does not lead there.
     Unreachable,
-    /// The connection ended before the answer came, so it is not known whether the request was processed.
+    /// The connection, or the request's stream in it, ended before the answer came, so it is not known whether the request was
+    /// processed.
     ConnectionLost,
     /// The certificate is not good, or there is no TLS to agree on.
     Tls,
@@ -120,6 +121,9 @@ fn of_one(error: &(dyn Error + 'static)) -> Fault {
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         return of_hyper(error);
     }
+    if let Some(error) = error.downcast_ref::<h2::Error>() {
+        return of_h2(error);
+    }
     match error.to_string().as_str() {
         // hyper-util's connector has this error to itself, and resolvers differ in what they put behind it.
         "dns error" => Fault::NameNotResolved,
@@ -136,6 +140,21 @@ fn of_hyper(error: &hyper::Error) -> Fault {
         Fault::ConnectionLost
     } else {
         Fault::Other
+    }
+}
+
+/// What the receiver has said of a stream or of the whole connection. That its answer did not come is as if it had hung up,
+/// unless it says that the request itself is at fault, which the next one would be too.
+fn of_h2(error: &h2::Error) -> Fault {
+    let Some(reason) = error.reason().filter(|_| error.is_remote()) else { return Fault::Other };
+    match reason {
+        h2::Reason::INADEQUATE_SECURITY => Fault::Tls,
+        h2::Reason::PROTOCOL_ERROR
+        | h2::Reason::FLOW_CONTROL_ERROR
+        | h2::Reason::FRAME_SIZE_ERROR
+        | h2::Reason::COMPRESSION_ERROR
+        | h2::Reason::HTTP_1_1_REQUIRED => Fault::Other,
+        _ => Fault::ConnectionLost,
     }
 }
 

@@ -8,7 +8,8 @@
 //!    up once the provider would ([`SignLayer`]);
 //! 3. an attempt that failed is made again after the wait that the provider's schedule names, or after what the receiver's
 //!    `Retry-After` asks for where that is longer ([`RetryPolicy`]): after 5xx, 429, time-outs, refused and broken
-//!    connections and names that do not resolve; never after another 4xx or a TLS failure, unless the provider does so.
+//!    connections, streams that the receiver resets, and names that do not resolve; never after another 4xx or a TLS failure,
+//!    unless the provider does so.
 //!
 //! The three are usable alone. `SignLayer` takes any request; the policy goes with [`tower::retry`] and takes requests that
 //! `OutgoingLayer` has prepared and no others, because without a fixed id each attempt would be another delivery.

@@ -1,7 +1,7 @@
 //! Answers of a source of keys, kept for a while: good ones, and that there is none.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
     error::Error,
     fmt,
     future::Future,
@@ -36,6 +36,9 @@ pub(crate) struct Keeping {
     pub(crate) failed: Duration,
     /// The last good answer is used on for so long, counted from when it was given.
     pub(crate) stale: Duration,
+    /// While somebody waits for the source's next answer, its last good one is given to the others for so long, counted
+    /// likewise.
+    pub(crate) meanwhile: Duration,
     /// The source must answer within this.
     pub(crate) budget: Duration,
     /// Good answers kept at once.
@@ -67,8 +70,9 @@ type Slot<V> = Arc<Asked<V>>;
 
 /// The answer for one key.
 struct Asked<V> {
-    /// Its lock is held while the source is asked, so that it is asked once.
-    answer: tokio::sync::Mutex<Option<Answer<V>>>,
+    answer: Mutex<Option<Answer<V>>>,
+    /// Held while the source is asked, so that it is asked once.
+    turn: tokio::sync::Mutex<()>,
     /// How often the source has failed: who waited for an answer shares the failure, and does not wait for its own.
     failures: AtomicU64,
 }
@@ -93,6 +97,11 @@ impl<V> Answer<V> {
             Need::Asked { within } => now.since(self.asked) < within,
         };
         is_new && now < self.until
+    }
+
+    /// Whether it is good, and not older than this.
+    fn is_good(&self, oldest: Duration, now: Moment) -> bool {
+        matches!(&self.outcome, Outcome::Found { since, .. } if now.since(*since) <= oldest)
     }
 
     fn give(&self, need: Need) -> Result<Arc<V>, Rejection> {
@@ -124,9 +133,8 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
     #[cfg(feature = "remote-keys")]
     pub(crate) fn at_once(&self, key: &K, need: Need) -> Option<Result<Arc<V>, Rejection>> {
         let slot = held(&self.known).get(key).or_else(|| held(&self.unknown).get(key))?;
-        let answer = slot.answer.try_lock().ok()?;
-        let answer = answer.as_ref().filter(|answer| answer.serves(need, self.clock.monotonic()))?;
-        Some(answer.give(need))
+        let is_asked = || slot.turn.try_lock().is_err();
+        self.serving(&slot, need).or_else(|| if is_asked() { self.meanwhile(&slot, need) } else { None })
     }
 
     /// The answer for `key`, for which `ask` asks the source where none is kept that serves. Where there was no good one
@@ -143,29 +151,46 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
     {
         let slot = self.slot(key);
         let failures = slot.failures.load(Ordering::Relaxed);
-        let mut answer = slot.answer.lock().await;
-        let now = self.clock.monotonic();
-        if answer.as_ref().is_none_or(|answer| !answer.serves(need, now)) {
-            if slot.failures.load(Ordering::Relaxed) != failures {
-                return Err(Rejection::KeySourceUnavailable);
-            }
-            let before = match &*answer {
-                Some(Answer { outcome: Outcome::Found { .. }, .. }) => true,
-                Some(_) | None => false,
-            };
-            if !before && !admit() {
-                return Err(Rejection::KeySourceUnavailable);
-            }
-            let asked = self.within_budget(ask()).await;
-            self.take(key, &slot, &mut answer, asked);
+        let _turn = match slot.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => match self.meanwhile(&slot, need) {
+                Some(answer) => return answer,
+                None => slot.turn.lock().await,
+            },
+        };
+        if let Some(answer) = self.serving(&slot, need) {
+            return answer;
         }
-        answer.as_ref().map_or(Err(Rejection::KeySourceUnavailable), |answer| answer.give(need))
+        if slot.failures.load(Ordering::Relaxed) != failures {
+            return Err(Rejection::KeySourceUnavailable);
+        }
+        let now = self.clock.monotonic();
+        let before = held(&slot.answer).as_ref().is_some_and(|answer| answer.is_good(Duration::MAX, now));
+        if !before && !admit() {
+            return Err(Rejection::KeySourceUnavailable);
+        }
+        let asked = self.within_budget(ask()).await;
+        self.take(key, &slot, asked);
+        held(&slot.answer).as_ref().map_or(Err(Rejection::KeySourceUnavailable), |answer| answer.give(need))
+    }
+
+    fn serving(&self, slot: &Asked<V>, need: Need) -> Option<Result<Arc<V>, Rejection>> {
+        let (answer, now) = (held(&slot.answer), self.clock.monotonic());
+        answer.as_ref().filter(|answer| answer.serves(need, now)).map(|answer| answer.give(need))
+    }
+
+    /// The last good answer, for those who come while the source is asked: a source that is slow must not hold all of them up.
+    fn meanwhile(&self, slot: &Asked<V>, need: Need) -> Option<Result<Arc<V>, Rejection>> {
+        let (answer, now) = (held(&slot.answer), self.clock.monotonic());
+        let is_good = |answer: &&Answer<V>| answer.is_good(self.keeping.meanwhile, now);
+        let answer = answer.as_ref().filter(|_| matches!(need, Need::Kept)).filter(is_good)?;
+        Some(answer.give(need))
     }
 
     /// The key's slot: among the known ones, else among the unknown, where every name begins.
     fn slot(&self, key: &K) -> Slot<V> {
-        let known = held(&self.known).get(key);
-        known.unwrap_or_else(|| held(&self.unknown).get_or_make(key))
+        let mut known = held(&self.known);
+        known.get(key).unwrap_or_else(|| held(&self.unknown).get_or_make(key))
     }
 
     async fn within_budget(
@@ -180,18 +205,10 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
         }
     }
 
-    fn take(
-        &self,
-        key: &K,
-        slot: &Slot<V>,
-        answer: &mut Option<Answer<V>>,
-        asked: Result<Option<V>, BoxError>,
-    ) {
+    fn take(&self, key: &K, slot: &Slot<V>, asked: Result<Option<V>, BoxError>) {
         let (now, keeping) = (self.clock.monotonic(), &self.keeping);
-        let lasts = match answer {
-            Some(Answer { outcome: Outcome::Found { since, .. }, .. }) => now.since(*since) <= keeping.stale,
-            Some(_) | None => false,
-        };
+        let mut answer = held(&slot.answer);
+        let lasts = answer.as_ref().is_some_and(|answer| answer.is_good(keeping.stale, now));
         let asked = match asked {
             Ok(None) if lasts && !keeping.revocable => Err("it has lost a key that it had".into()),
             asked => asked,
@@ -200,7 +217,9 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
             Ok(Some(value)) => {
                 let outcome = Outcome::Found { value: Arc::new(value), since: now };
                 *answer = Some(Answer { outcome, asked: now, until: now.after(keeping.found) });
-                held(&self.known).put(key, slot);
+                let mut known = held(&self.known);
+                known.put(key, slot);
+                held(&self.unknown).slots.remove(key);
             }
             Ok(None) => {
                 let until = now.after(keeping.nothing);
@@ -209,10 +228,10 @@ impl<K: Clone + Eq + Hash, V> Kept<K, V> {
             Err(error) => {
                 tracing::warn!(error = %WithCauses(&*error), "the key source failed");
                 slot.failures.fetch_add(1, Ordering::Relaxed);
-                match answer {
+                match &mut *answer {
                     // The last keys it gave are used on, and it is asked again before long.
-                    Some(Answer { asked, until, .. }) if lasts => {
-                        (*asked, *until) = (now, now.after(keeping.again));
+                    Some(Answer { outcome: Outcome::Found { since, .. }, asked, until }) if lasts => {
+                        (*asked, *until) = (now, now.after(keeping.again).min(since.after(keeping.stale)));
                     }
                     _ => {
                         let until = now.after(keeping.failed);
@@ -239,43 +258,54 @@ impl fmt::Display for WithCauses<'_> {
     }
 }
 
-fn held<K, V>(slots: &Mutex<Slots<K, V>>) -> MutexGuard<'_, Slots<K, V>> {
-    slots.lock().unwrap_or_else(PoisonError::into_inner)
+fn held<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// At most so many slots; the oldest makes room.
+/// At most so many slots; the one that has not been used for longest makes room.
 struct Slots<K, V> {
     most: usize,
-    slots: HashMap<K, Slot<V>>,
-    order: VecDeque<K>,
+    slots: HashMap<K, Used<V>>,
+    /// How often any of them was used.
+    uses: u64,
+}
+
+struct Used<V> {
+    slot: Slot<V>,
+    last: u64,
 }
 
 impl<K: Clone + Eq + Hash, V> Slots<K, V> {
     fn new(most: usize) -> Self {
-        Self { most, slots: HashMap::new(), order: VecDeque::new() }
+        Self { most, slots: HashMap::new(), uses: 0 }
     }
 
-    fn get(&self, key: &K) -> Option<Slot<V>> {
-        self.slots.get(key).cloned()
+    fn get(&mut self, key: &K) -> Option<Slot<V>> {
+        self.uses += 1;
+        let used = self.slots.get_mut(key)?;
+        used.last = self.uses;
+        Some(Arc::clone(&used.slot))
     }
 
     fn get_or_make(&mut self, key: &K) -> Slot<V> {
         self.get(key).unwrap_or_else(|| {
-            let slot = Arc::new(Asked { answer: tokio::sync::Mutex::default(), failures: AtomicU64::new(0) });
+            let slot = Arc::new(Asked {
+                answer: Mutex::default(),
+                turn: tokio::sync::Mutex::default(),
+                failures: AtomicU64::new(0),
+            });
             self.put(key, &slot);
             slot
         })
     }
 
     fn put(&mut self, key: &K, slot: &Slot<V>) {
-        if self.slots.insert(key.clone(), Arc::clone(slot)).is_some() {
-            return;
+        self.uses += 1;
+        if !self.slots.contains_key(key) && self.slots.len() >= self.most {
+            // Looked for among all: that takes microseconds, and a source is asked for every name that comes new.
+            let oldest = self.slots.iter().min_by_key(|(_, used)| used.last).map(|(key, _)| key.clone());
+            oldest.and_then(|oldest| self.slots.remove(&oldest));
         }
-        self.order.push_back(key.clone());
-        if self.order.len() > self.most
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.slots.remove(&oldest);
-        }
+        self.slots.insert(key.clone(), Used { slot: Arc::clone(slot), last: self.uses });
     }
 }

@@ -30,6 +30,8 @@ const KEEPING: Keeping = Keeping {
     // A tenant's first delivery asks again at once.
     failed: Duration::ZERO,
     stale: Duration::MAX,
+    // Keys that were taken back serve nobody once the source is asked for them.
+    meanwhile: Duration::ZERO,
     budget: defaults::STORE_BUDGET,
     known: defaults::TENANTS_KEPT,
     unknown: defaults::NO_TENANTS_KEPT,

@@ -7,22 +7,18 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{Service, ServiceBuilder, ServiceExt, limit::GlobalConcurrencyLimitLayer, service_fn};
 use tower_webhook::{
-    Provider, Rejection, SigningSecret, Tenant, Verified, Webhook,
+    Rejection, SigningSecret, Tenant, Verified, Webhook,
     delivery::Fresh,
-    handshake::{DROPBOX, HandshakeAnswer, HandshakeLayer, SignedHandshakeLayer, X},
-    provider,
+    handshake::{HandshakeAnswer, HandshakeLayer, SignedHandshakeLayer},
+    provider::{self, DROPBOX, X_TWITTER},
     render::RenderLayer,
-    verify::{Algorithm, KeyRing, KeySource, KeysFuture, Scheme, TenantKeys, VerifyLayer, tenant},
+    verify::{KeyRing, KeySource, KeysFuture, TenantKeys, VerifyLayer, tenant},
 };
 
 use super::{ask, secret, send, serve, signed};
 
 async fn handler(_: Request<Verified<Fresh>>) -> Result<Response<Full<Bytes>>, Infallible> {
     Ok(Response::new(Full::from("handled")))
-}
-
-fn dropbox() -> Provider {
-    Provider::custom("dropbox", Scheme::hmac(Algorithm::HmacSha256, "x-s")).challenging_with([DROPBOX])
 }
 
 #[tokio::test]
@@ -45,7 +41,7 @@ async fn each_layer_stands_alone_and_its_answer_is_written_by_the_renderer() {
 
 #[tokio::test]
 async fn without_a_renderer_the_answer_is_in_the_extensions() {
-    let verify = VerifyLayer::new(dropbox(), KeyRing::new(secret())).unwrap();
+    let verify = VerifyLayer::new(DROPBOX, KeyRing::new(secret())).unwrap();
     let service = ServiceBuilder::new()
         .layer(HandshakeLayer::new(&verify).unwrap())
         .layer(verify)
@@ -57,8 +53,7 @@ async fn without_a_renderer_the_answer_is_in_the_extensions() {
 
 #[tokio::test]
 async fn an_answered_handshake_holds_no_place_of_the_inner_service() {
-    let dropbox = dropbox();
-    let verify = VerifyLayer::new(dropbox.clone(), KeyRing::new(secret())).unwrap();
+    let verify = VerifyLayer::new(DROPBOX, KeyRing::new(secret())).unwrap();
     let service = ServiceBuilder::new()
         .layer(HandshakeLayer::new(&verify).unwrap())
         .layer(GlobalConcurrencyLimitLayer::new(1))
@@ -73,7 +68,7 @@ async fn an_answered_handshake_holds_no_place_of_the_inner_service() {
         assert!(answer.extensions().get::<HandshakeAnswer>().is_some());
         kept.push(one);
     }
-    let delivery = signed(&dropbox, "{}").map(Full::new);
+    let delivery = signed(&DROPBOX, "{}").map(Full::new);
     assert_eq!(service.oneshot(delivery).await.unwrap().status(), StatusCode::OK);
 }
 
@@ -94,8 +89,7 @@ impl TenantKeys for Keys {
 
 #[tokio::test]
 async fn a_challenge_is_signed_with_the_keys_of_the_tenant_that_it_is_for() {
-    let x = Provider::custom("x", Scheme::hmac(Algorithm::HmacSha256, "x-s")).challenging_with([X]);
-    let stack = Webhook::from(x).keys(KeySource::per_tenant(Keys)).tenant(tenant::segment(1));
+    let stack = Webhook::from(X_TWITTER).keys(KeySource::per_tenant(Keys)).tenant(tenant::segment(1));
     let (server, _) = serve(stack).await;
     let acme = send(&server, ask("GET", "/hooks/acme?crc_token=abc")).await;
     let other = send(&server, ask("GET", "/hooks/other?crc_token=abc")).await;

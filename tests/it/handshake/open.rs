@@ -7,34 +7,21 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, service_fn};
 use tower_webhook::{
-    ConfigError, Provider, SigningSecret, Verified, Webhook,
-    handshake::{DROPBOX, MICROSOFT_GRAPH, OKTA, X},
-    provider,
+    ConfigError, SigningSecret, Verified, Webhook,
+    provider::{self, DROPBOX, MICROSOFT_GRAPH, OKTA, X_TWITTER},
     rate_limit::Quota,
-    verify::{Algorithm, Encoding, Key, KeyRing, Scheme, SignatureForm, Signing},
+    verify::{Key, KeyRing, Signing},
 };
 
 use crate::support::server::Server;
 
-use super::{ask, now, send, serve, signed, store, stored, webhook};
+use super::{ask, forged, now, send, serve, signed, store, stored, webhook};
 
 /// With the one request of X's SDK and its answer.
 const VECTORS: &str = include_str!("../../vectors/vectors.jsonl");
 
 fn token() -> SigningSecret {
     SigningSecret::from_text("what we told it").unwrap()
-}
-
-fn dropbox() -> Provider {
-    Provider::custom("dropbox", Scheme::hmac(Algorithm::HmacSha256, "x-dropbox-signature"))
-        .challenging_with([DROPBOX])
-}
-
-fn x() -> Provider {
-    let scheme = Scheme::hmac(Algorithm::HmacSha256, "x-twitter-webhooks-signature")
-        .form(SignatureForm::Prefixed("sha256=".into()))
-        .encoding(Encoding::Base64);
-    Provider::custom("x", scheme).challenging_with([X])
 }
 
 #[tokio::test]
@@ -73,7 +60,7 @@ fn a_stack_for_meta_without_the_token_is_not_built() {
 
 #[tokio::test]
 async fn dropbox_gets_its_challenge_and_a_browser_gets_no_page() {
-    let (server, runs) = serve(webhook(&dropbox())).await;
+    let (server, runs) = serve(webhook(&DROPBOX)).await;
     send(&server, ask("GET", "/hook?challenge=a1B2")).await.is_text("a1B2");
     let script = "<script>alert(1)</script>";
     send(&server, ask("GET", "/hook?challenge=%3Cscript%3Ealert(1)%3C/script%3E")).await.is_text(script);
@@ -86,18 +73,24 @@ async fn dropbox_gets_its_challenge_and_a_browser_gets_no_page() {
     let long = format!("/hook?challenge={}", "c".repeat(1025));
     assert_eq!(send(&server, ask("GET", &long)).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(runs.count(), 0);
+    let notification = r#"{"list_folder":{"accounts":["dbid:1"]}}"#;
+    assert_eq!(send(&server, forged(&DROPBOX, notification)).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(send(&server, signed(&DROPBOX, notification)).await.body, "handled");
+    assert_eq!(runs.count(), 1);
 }
 
 #[tokio::test]
 async fn okta_gets_its_header_back_as_json() {
-    let okta = Provider::custom("okta", Scheme::token("authorization")).challenging_with([OKTA]);
-    let (server, runs) = serve(webhook(&okta)).await;
+    let (server, runs) = serve(webhook(&OKTA)).await;
     let verification = Request::get("/hook").header("x-okta-verification-challenge", "x\"1");
     let answer = send(&server, verification.body(Bytes::new()).unwrap()).await;
     answer.is_json(r#"{"verification":"x\"1"}"#);
     let without = send(&server, ask("GET", "/hook")).await;
     assert_eq!(without.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(runs.count(), 0);
+    let hook = signed(&OKTA, r#"{"eventId":"1","data":{"events":[{"eventType":"user.lifecycle.create"}]}}"#);
+    assert_eq!(send(&server, hook).await.body, "handled");
+    assert_eq!(runs.count(), 1);
 }
 
 #[tokio::test]
@@ -106,7 +99,7 @@ async fn x_gets_what_its_sdk_would_answer() {
     let vector: serde_json::Value = serde_json::from_str(vector).unwrap();
     let text = |field: &str| vector[field].as_str().unwrap();
     let secret = SigningSecret::from_text(text("secret")).unwrap();
-    let (server, runs) = serve(Webhook::from(x()).secret(secret)).await;
+    let (server, runs) = serve(Webhook::from(X_TWITTER).secret(secret)).await;
     let answer = send(&server, ask(text("method"), text("url"))).await;
     answer.is_json(text("response_body"));
     assert_eq!(runs.count(), 0);
@@ -114,7 +107,7 @@ async fn x_gets_what_its_sdk_would_answer() {
 
 #[tokio::test]
 async fn what_x_has_signed_for_a_stranger_is_no_delivery() {
-    let (server, runs) = serve(webhook(&x())).await;
+    let (server, runs) = serve(webhook(&X_TWITTER)).await;
     for token in ["null", "123", "true", "anything-at-all"] {
         let answer = send(&server, ask("GET", &format!("/hook?crc_token={token}"))).await;
         let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
@@ -129,7 +122,7 @@ async fn what_x_has_signed_for_a_stranger_is_no_delivery() {
 
 #[tokio::test]
 async fn x_is_no_oracle_for_a_forged_payload() {
-    let (server, runs) = serve(webhook(&x())).await;
+    let (server, runs) = serve(webhook(&X_TWITTER)).await;
     for payload in ["%7B%22a%22:1%7D", "%5B%5D", "a+b", "a.b", "", &"t".repeat(129)] {
         let answer = send(&server, ask("GET", &format!("/hook?crc_token={payload}"))).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{payload}");
@@ -152,7 +145,7 @@ async fn x_is_answered_with_the_first_valid_key_and_follows_a_swap() {
     let new = SigningSecret::from_text("the new one").unwrap();
     let ended = SystemTime::UNIX_EPOCH;
     let ring = KeyRing::of(Key::new(new.clone()).not_after(ended)).and(old.clone());
-    let stack = Webhook::from(x()).keys(ring).build().unwrap();
+    let stack = Webhook::from(X_TWITTER).keys(ring).build().unwrap();
     let keys = stack.keys().unwrap();
     let handler = service_fn(|_: Request<Verified>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -160,7 +153,7 @@ async fn x_is_answered_with_the_first_valid_key_and_follows_a_swap() {
     let server = Server::start(stack.layer(handler)).await;
     let expected = |secret: &SigningSecret| {
         let mut request = Request::post("/").body(Bytes::from_static(b"abc")).unwrap();
-        x().sign(&mut request, secret, &Signing::new("", now())).unwrap();
+        X_TWITTER.sign(&mut request, secret, &Signing::new("", now())).unwrap();
         let signature = request.headers()["x-twitter-webhooks-signature"].to_str().unwrap().to_owned();
         format!(r#"{{"response_token":"{signature}"}}"#)
     };
@@ -171,25 +164,26 @@ async fn x_is_answered_with_the_first_valid_key_and_follows_a_swap() {
 
 #[tokio::test]
 async fn microsoft_graph_gets_its_decoded_token_and_its_notifications_are_verified() {
-    let graph = Provider::custom("graph", Scheme::bearer()).challenging_with([MICROSOFT_GRAPH]);
-    let (server, runs) = serve(webhook(&graph)).await;
+    let (server, runs) = serve(webhook(&MICROSOFT_GRAPH)).await;
     let uri = "/hook?ours=1&validationToken=Validation%3a+Testing+application+reachability%3c%3e";
     let text = "Validation: Testing application reachability<>";
     send(&server, ask("POST", uri)).await.is_text(text);
     let get = send(&server, ask("GET", uri)).await;
     assert_eq!((get.status, get.headers["allow"].as_bytes()), (StatusCode::METHOD_NOT_ALLOWED, &b"POST"[..]));
     assert_eq!(send(&server, ask("POST", "/hook?validationtoken=x")).await.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(send(&server, signed(&graph, "{}")).await.body, "handled");
+    let notification = r#"{"value":[{"changeType":"created"}]}"#;
+    assert_eq!(send(&server, signed(&MICROSOFT_GRAPH, notification)).await.body, "handled");
+    assert_eq!(send(&server, forged(&MICROSOFT_GRAPH, notification)).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(runs.count(), 1);
 }
 
 #[tokio::test]
 async fn strangers_are_kept_out_before_they_are_answered() {
     let elsewhere = ["192.0.2.0/24"];
-    let (server, _) = serve(webhook(&dropbox()).allow(elsewhere)).await;
+    let (server, _) = serve(webhook(&DROPBOX).allow(elsewhere)).await;
     assert_eq!(send(&server, ask("GET", "/hook?challenge=a")).await.status, StatusCode::FORBIDDEN);
 
-    let (server, _) = serve(webhook(&dropbox()).quota_per_ip(Quota::per_minute(2))).await;
+    let (server, _) = serve(webhook(&DROPBOX).quota_per_ip(Quota::per_minute(2))).await;
     for _ in 0..2 {
         send(&server, ask("GET", "/hook?challenge=a")).await.is_text("a");
     }

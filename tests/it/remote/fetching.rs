@@ -19,16 +19,16 @@ use super::{
     support::{Reply, SIGNER, Upstream, clock, send, status},
 };
 
-fn certificate() -> Reply {
+pub(super) fn certificate() -> Reply {
     Reply::ok(SIGNER.certificate("sns.amazonaws.com", 2020..2040))
 }
 
-fn layer(upstream: &Upstream, clock: &ManualClock) -> VerifyLayer {
+pub(super) fn layer(upstream: &Upstream, clock: &ManualClock) -> VerifyLayer {
     sns::layer(sns::verifier(clock).fetching_with(upstream.client()), clock)
 }
 
 /// A signed message that says that its certificate lies under this path.
-fn signed(path: &str) -> Request<Bytes> {
+pub(super) fn signed(path: &str) -> Request<Bytes> {
     let mut message = message();
     message["SigningCertURL"] = format!("https://sns.eu-west-1.amazonaws.com/{path}").into();
     request(&message)
@@ -207,42 +207,6 @@ async fn that_there_is_no_certificate_is_remembered_for_a_while() {
 }
 
 #[tokio::test]
-async fn the_last_good_certificate_serves_on_while_the_provider_is_away() {
-    let (upstream, clock) = (Upstream::start(certificate()).await, clock());
-    let layer = sns::without_tolerance(&upstream, &clock);
-    assert_eq!(status(&layer, signed("a.pem")).await, 200);
-    upstream.answers(Reply::Away);
-    clock.advance(defaults::FETCHED_KEPT);
-    assert_eq!(status(&layer, signed("a.pem")).await, 200);
-    assert_eq!(upstream.count(), 2);
-    assert_eq!(status(&layer, signed("a.pem")).await, 200);
-    assert_eq!(upstream.count(), 2, "it is not asked for every delivery");
-    clock.advance(defaults::FETCH_AGAIN);
-    assert_eq!(status(&layer, signed("a.pem")).await, 200);
-    assert_eq!(upstream.count(), 3);
-    clock.advance(defaults::FETCHED_STALE);
-    assert_eq!(status(&layer, signed("a.pem")).await, 503, "and not for ever");
-    upstream.answers(certificate());
-    clock.advance(defaults::FETCH_FAILED);
-    assert_eq!(status(&layer, signed("a.pem")).await, 200);
-}
-
-#[tokio::test]
-async fn a_good_certificate_outlives_an_answer_that_denies_it() {
-    for denial in [401, 403, 404, 407, 410, 451] {
-        let (upstream, clock) = (Upstream::start(certificate()).await, clock());
-        let layer = sns::without_tolerance(&upstream, &clock);
-        assert_eq!(status(&layer, signed("a.pem")).await, 200);
-        upstream.answers(Reply::Body(denial, Bytes::new()));
-        clock.advance(defaults::FETCHED_KEPT);
-        assert_eq!(status(&layer, signed("a.pem")).await, 200, "{denial}");
-        assert_eq!(upstream.count(), 2);
-        clock.advance(defaults::FETCHED_STALE);
-        assert_ne!(status(&layer, signed("a.pem")).await, 200, "{denial}, and not for ever");
-    }
-}
-
-#[tokio::test]
 async fn strangers_cannot_have_us_fetch_at_will() {
     let (upstream, clock) = (Upstream::start(certificate()).await, clock());
     let layer = layer(&upstream, &clock);
@@ -296,20 +260,6 @@ async fn that_one_client_may_not_ask_says_nothing_about_the_key() {
     upstream.answers(certificate());
     assert_eq!(status(&layer, from("192.0.2.1", signed("a.pem"))).await, 200, "who may ask is not held up");
     assert_eq!(status(&layer, from("192.0.2.66", signed("a.pem"))).await, 200, "what is kept is for all");
-}
-
-#[tokio::test]
-async fn a_certificate_that_is_known_is_renewed_during_a_flood() {
-    let (upstream, clock) = (Upstream::start(certificate()).await, clock());
-    let layer = sns::without_tolerance(&upstream, &clock);
-    assert_eq!(status(&layer, signed("known.pem")).await, 200);
-    clock.advance(defaults::FETCHED_KEPT);
-    for at in 0..50 {
-        status(&layer, signed(&format!("{at}.pem"))).await;
-    }
-    let before = upstream.count();
-    assert_eq!(status(&layer, signed("known.pem")).await, 200);
-    assert_eq!(upstream.count(), before + 1);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ const APP: &str = "8e460676-ae3f-4b1e-8790-ee0fb5d6148f";
 const TENANT: &str = "84bd8158-6d4d-4958-8b9f-9d6445542f95";
 const PUBLISHER: &str = "0bf30f3b-4a52-48df-9a82-234910c4a086";
 
-fn keys(signer: &Signer) -> Reply {
+pub(super) fn keys(signer: &Signer) -> Reply {
     let (n, e) = signer.numbers();
     let key = json!({
         "kty": "RSA", "use": "sig", "kid": "m1", "n": URL_SAFE_NO_PAD.encode(n), "e": URL_SAFE_NO_PAD.encode(e),
@@ -32,7 +32,7 @@ fn keys(signer: &Signer) -> Reply {
 }
 
 /// Tokens of version 2.
-fn claims() -> Value {
+pub(super) fn claims() -> Value {
     json!({
         "aud": APP, "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"), "tid": TENANT,
         "azp": PUBLISHER, "nbf": NOW - 60, "iat": NOW - 60, "exp": NOW + 3600, "ver": "2.0",
@@ -44,11 +44,11 @@ fn token_of(header: &Value, claims: &Value) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(SIGNER.sign(signed.as_bytes())))
 }
 
-fn token(claims: &Value) -> String {
+pub(super) fn token(claims: &Value) -> String {
     token_of(&json!({ "alg": "RS256", "kid": "m1", "typ": "JWT" }), claims)
 }
 
-fn body(tokens: &[String]) -> Value {
+pub(super) fn body(tokens: &[String]) -> Value {
     json!({
         "value": [
             { "subscriptionId": "s", "tenantId": TENANT, "clientState": "shared", "changeType": "created",
@@ -59,11 +59,11 @@ fn body(tokens: &[String]) -> Value {
     })
 }
 
-fn request(body: &Value) -> Request<Bytes> {
+pub(super) fn request(body: &Value) -> Request<Bytes> {
     Request::post("/graph").body(body.to_string().into()).unwrap()
 }
 
-fn verifier(upstream: &Upstream, clock: &ManualClock) -> GraphTokens {
+pub(super) fn verifier(upstream: &Upstream, clock: &ManualClock) -> GraphTokens {
     let set = JwkSet::at("https://login.microsoftonline.com/common/discovery/v2.0/keys").unwrap();
     let set = set.fetching_with(upstream.client());
     GraphTokens::new([APP]).unwrap().keys_from(set).clock(shared(clock))
@@ -176,6 +176,22 @@ async fn a_set_that_is_lost_serves_on_and_decides_nothing_about_other_names() {
         }
         assert_eq!(upstream.count(), before + 1);
     }
+}
+
+#[tokio::test]
+async fn a_name_that_is_made_up_holds_nobody_up_while_the_set_is_asked_for() {
+    let (upstream, clock) = (Upstream::start(keys(&SIGNER)).await, clock());
+    let layer = layer(verifier(&upstream, &clock), &clock);
+    assert_eq!(status(&layer, request(&body(&[named("m1")]))).await, 200);
+    upstream.close();
+    clock.advance(defaults::KEY_SET_AGAIN);
+    let (stranger, made_up) = (layer.clone(), request(&body(&[named("x")])));
+    let stranger = tokio::spawn(async move { status(&stranger, made_up).await });
+    upstream.asked_times(2).await;
+    assert_eq!(status(&layer, request(&body(&[named("m1")]))).await, 200);
+    assert!(!stranger.is_finished());
+    clock.advance(defaults::FETCH_BUDGET);
+    assert_eq!(stranger.await.unwrap(), 503);
 }
 
 #[tokio::test]

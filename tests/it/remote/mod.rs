@@ -5,6 +5,8 @@ mod graph;
 mod paypal;
 mod plaid;
 mod properties;
+mod renewing;
 mod sns;
 mod stack;
 mod support;
+mod whole;

@@ -17,7 +17,7 @@ use tower_webhook::{
 
 use super::support::{Reply, SIGNER, STRANGER, Upstream, clock, send, shared, status};
 
-const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:orders";
+pub(super) const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:orders";
 
 pub(super) fn verifier(clock: &ManualClock) -> AwsSns {
     AwsSns::topics([TOPIC]).unwrap().clock(shared(clock))
@@ -45,7 +45,7 @@ pub(super) fn message() -> Value {
     }))
 }
 
-fn confirmation() -> Value {
+pub(super) fn confirmation() -> Value {
     signed(json!({
         "Type": "SubscriptionConfirmation",
         "MessageId": "165545c9-2a5c-472c-8df2-7ff2be2b3b1b",
@@ -57,7 +57,7 @@ fn confirmation() -> Value {
     }))
 }
 
-fn signed(mut message: Value) -> Value {
+pub(super) fn signed(mut message: Value) -> Value {
     let mut content = String::new();
     for name in ["Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"]
     {
@@ -75,7 +75,7 @@ pub(super) fn request(message: &Value) -> Request<Bytes> {
     Request::post("/sns").body(message.to_string().into()).unwrap()
 }
 
-async fn upstream() -> Upstream {
+pub(super) async fn upstream() -> Upstream {
     Upstream::start(Reply::ok(SIGNER.certificate("sns.amazonaws.com", 2020..2040))).await
 }
 

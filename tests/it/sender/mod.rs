@@ -1,6 +1,7 @@
 //! Sending: what is signed is taken, and what failed is sent again, over real connections.
 
 mod faults;
+mod http2;
 #[cfg(feature = "test-util")]
 mod presets;
 mod retries;
