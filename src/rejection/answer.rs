@@ -7,14 +7,14 @@ use http::StatusCode;
 use super::Rejection;
 
 /// What the sender is told about the cause, and no more.
-pub(super) struct Answer {
-    pub(super) code: &'static str,
-    pub(super) status: StatusCode,
-    pub(super) retry_after: Option<RetryAfter>,
+struct Answer {
+    code: &'static str,
+    status: StatusCode,
+    retry_after: Option<RetryAfter>,
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum RetryAfter {
+enum RetryAfter {
     Exactly(Duration),
     /// Spread over ± 50 %, so that senders that failed together do not come back together.
     Around(Duration),
@@ -24,13 +24,43 @@ const fn final_answer(code: &'static str, status: StatusCode) -> Answer {
     Answer { code, status, retry_after: None }
 }
 
+const fn unauthorized(code: &'static str) -> Answer {
+    final_answer(code, StatusCode::UNAUTHORIZED)
+}
+
 const fn come_back(code: &'static str, seconds: u64) -> Answer {
     let retry_after = Some(RetryAfter::Exactly(Duration::from_secs(seconds)));
     Answer { code, status: StatusCode::SERVICE_UNAVAILABLE, retry_after }
 }
 
 impl Rejection {
-    pub(super) fn answer(&self) -> Answer {
+    /// A stable name of the cause for logs and metrics, such as `signature-mismatch`.
+    pub fn code(&self) -> &'static str {
+        self.answer().code
+    }
+
+    /// The status that the sender gets.
+    pub fn status(&self) -> StatusCode {
+        self.answer().status
+    }
+
+    /// When the sender should come back, where coming back can help.
+    ///
+    /// Where many senders fail together the time is spread at random, so each call may answer another one.
+    pub fn retry_after(&self) -> Option<Duration> {
+        Some(match self.answer().retry_after? {
+            RetryAfter::Exactly(wait) => wait,
+            RetryAfter::Around(wait) => wait.mul_f64(0.5 + fastrand::f64()),
+        })
+    }
+
+    /// Whether the cause lies with the receiver or will pass, so that the same delivery may succeed later.
+    pub fn is_temporary(&self) -> bool {
+        let status = self.status();
+        status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+    }
+
+    fn answer(&self) -> Answer {
         use StatusCode as S;
         match self {
             Self::ClientIpUnknown { .. } => come_back("client-ip-unknown", 30),
@@ -51,30 +81,30 @@ impl Rejection {
             Self::BodyTooSlow { .. } => come_back("body-too-slow", 10),
             Self::BodyBroken { .. } => come_back("body-broken", 5),
             Self::ContentCoding { .. } => final_answer("content-coding", S::UNSUPPORTED_MEDIA_TYPE),
-            Self::HeaderMissing { .. }
-            | Self::HeaderRepeated { .. }
-            | Self::SignatureMalformed { .. }
-            | Self::TooManySignatures { .. }
-            | Self::SignatureMismatch { .. }
-            | Self::TokenMismatch { .. }
-            | Self::SignedForAnybody
-            | Self::ComponentNotSigned { .. }
-            | Self::DigestMismatch { .. }
-            | Self::HeaderNotSigned { .. }
-            | Self::HeaderFieldMismatch { .. }
-            | Self::BodyUnreadable { .. }
-            | Self::FieldMissing { .. }
-            | Self::FieldDivided { .. }
-            | Self::FieldTokenMismatch { .. }
-            | Self::BodyDigestMismatch { .. }
-            | Self::TooManyParts { .. }
-            | Self::UnknownKey
-            | Self::KeyUrlRefused { .. }
-            | Self::KeyRefused { .. }
-            | Self::KeyExpired { .. }
-            | Self::SourceNotAllowed { .. }
-            | Self::TimestampMalformed { .. }
-            | Self::TimestampTooOld { .. } => final_answer(self.authentication_code(), S::UNAUTHORIZED),
+            Self::HeaderMissing { .. } => unauthorized("header-missing"),
+            Self::HeaderRepeated { .. } => unauthorized("header-repeated"),
+            Self::SignatureMalformed { .. } => unauthorized("signature-malformed"),
+            Self::TooManySignatures { .. } => unauthorized("too-many-signatures"),
+            Self::SignatureMismatch { .. } => unauthorized("signature-mismatch"),
+            Self::TokenMismatch { .. } => unauthorized("token-mismatch"),
+            Self::SignedForAnybody => unauthorized("signed-for-anybody"),
+            Self::ComponentNotSigned { .. } => unauthorized("component-not-signed"),
+            Self::DigestMismatch { .. } => unauthorized("digest-mismatch"),
+            Self::HeaderNotSigned { .. } => unauthorized("header-not-signed"),
+            Self::HeaderFieldMismatch { .. } => unauthorized("header-field-mismatch"),
+            Self::BodyUnreadable { .. } => unauthorized("body-unreadable"),
+            Self::FieldMissing { .. } => unauthorized("field-missing"),
+            Self::FieldDivided { .. } => unauthorized("field-divided"),
+            Self::FieldTokenMismatch { .. } => unauthorized("field-token-mismatch"),
+            Self::BodyDigestMismatch { .. } => unauthorized("body-digest-mismatch"),
+            Self::TooManyParts { .. } => unauthorized("too-many-parts"),
+            Self::UnknownKey => unauthorized("unknown-key"),
+            Self::KeyUrlRefused { .. } => unauthorized("key-url-refused"),
+            Self::KeyRefused { .. } => unauthorized("key-refused"),
+            Self::KeyExpired { .. } => unauthorized("key-expired"),
+            Self::SourceNotAllowed { .. } => unauthorized("source-not-allowed"),
+            Self::TimestampMalformed { .. } => unauthorized("timestamp-malformed"),
+            Self::TimestampTooOld { .. } => unauthorized("timestamp-too-old"),
             Self::PublicUrlUnknown { .. } => come_back("public-url-unknown", 30),
             Self::TimestampTooNew { .. } => come_back("timestamp-too-new", 60),
             Self::KeyNotYetValid { .. } => come_back("key-not-yet-valid", 60),
@@ -109,35 +139,6 @@ impl Rejection {
             Self::AnswerBroken => final_answer("answer-broken", S::INTERNAL_SERVER_ERROR),
             Self::HandlerTooSlow { .. } => come_back("handler-too-slow", 5),
             Self::GrpcUnsupported { .. } => final_answer("grpc-unsupported", S::NOT_IMPLEMENTED),
-        }
-    }
-
-    fn authentication_code(&self) -> &'static str {
-        match self {
-            Self::HeaderMissing { .. } => "header-missing",
-            Self::HeaderRepeated { .. } => "header-repeated",
-            Self::SignatureMalformed { .. } => "signature-malformed",
-            Self::TooManySignatures { .. } => "too-many-signatures",
-            Self::SignatureMismatch { .. } => "signature-mismatch",
-            Self::TokenMismatch { .. } => "token-mismatch",
-            Self::SignedForAnybody => "signed-for-anybody",
-            Self::ComponentNotSigned { .. } => "component-not-signed",
-            Self::DigestMismatch { .. } => "digest-mismatch",
-            Self::HeaderNotSigned { .. } => "header-not-signed",
-            Self::HeaderFieldMismatch { .. } => "header-field-mismatch",
-            Self::BodyUnreadable { .. } => "body-unreadable",
-            Self::FieldMissing { .. } => "field-missing",
-            Self::FieldDivided { .. } => "field-divided",
-            Self::FieldTokenMismatch { .. } => "field-token-mismatch",
-            Self::BodyDigestMismatch { .. } => "body-digest-mismatch",
-            Self::TooManyParts { .. } => "too-many-parts",
-            Self::UnknownKey => "unknown-key",
-            Self::KeyUrlRefused { .. } => "key-url-refused",
-            Self::KeyRefused { .. } => "key-refused",
-            Self::KeyExpired { .. } => "key-expired",
-            Self::SourceNotAllowed { .. } => "source-not-allowed",
-            Self::TimestampMalformed { .. } => "timestamp-malformed",
-            _ => "timestamp-too-old",
         }
     }
 }
