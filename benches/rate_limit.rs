@@ -1,6 +1,7 @@
 //! A quota's check against bare governor, and what ten million keys leave in memory.
 #![expect(clippy::print_stdout, reason = "what a benchmark prints is its result")]
 
+#[expect(dead_code, reason = "each benchmark uses its part")]
 mod support;
 
 use std::{

@@ -41,7 +41,7 @@ mod measured {
         store::{ClaimKey, InboxStore, LeaseRequest, Put, Record, Settled, Settlement, SqliteStore},
     };
 
-    use super::support::{median, sorted};
+    use super::support::{median, sorted, wanted};
 
     const ROUNDS: usize = 7;
     const ROUND: Duration = Duration::from_secs(2);
@@ -53,10 +53,6 @@ mod measured {
     static NEXT: AtomicU64 = AtomicU64::new(0);
 
     pub(super) async fn all() {
-        let wanted = |name: &str| {
-            let mut asked = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
-            asked.peek().is_none() || asked.any(|argument| argument == name)
-        };
         let directory = std::env::var_os("BENCH_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from);
         let directory = directory.join(format!("bench-sqlite-{}", std::process::id()));
         fs::create_dir_all(&directory).expect("a directory on the disk");

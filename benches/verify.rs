@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what it is for")]
 #![expect(unreachable_pub, reason = "each benchmark is a crate of its own that shares `support`")]
 
+#[expect(dead_code, reason = "each benchmark uses its part")]
 mod support;
 
 use std::{

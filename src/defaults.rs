@@ -256,6 +256,12 @@ pub const POSTGRES_SET_UP: Duration = Duration::from_secs(60);
 /// Batches under way at once: while one waits for the disk, the next one is read.
 pub const POSTGRES_BATCHES: usize = 2;
 
+/// From so many on, what waits is worth a commit beside the one under way: fewer get done sooner with it than beside it.
+pub const POSTGRES_BESIDE: usize = 64;
+
+/// Whoever has waited this long for the batch before theirs no longer does: it is stuck, or the server is slow.
+pub const POSTGRES_PATIENCE: Duration = Duration::from_millis(20);
+
 /// Deliveries in one batch: beyond this the round trip and the commit are shared well enough.
 pub const POSTGRES_BATCH: usize = 256;
 

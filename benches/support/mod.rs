@@ -56,3 +56,9 @@ pub fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values.sort_by(f64::total_cmp);
     values
 }
+
+/// Whether the command line asks for this part: it names it, or none.
+pub fn wanted(part: &str) -> bool {
+    let mut asked = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    asked.peek().is_none() || asked.any(|argument| argument == part)
+}

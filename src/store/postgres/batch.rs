@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{sync::oneshot, task::yield_now, time::timeout};
 
 use super::fault::{self, Fault};
 use crate::{defaults, store::StoreError};
@@ -76,10 +76,18 @@ impl<W: Work> Batches<W> {
 
     /// Does `item` with others. A caller that leaves cancels it only while the server has not been asked.
     pub(super) async fn submit(self: &Arc<Self>, item: W::Item) -> Result<W::Answer, StoreError> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         let asked = Arc::new(AtomicBool::new(false));
         self.add(Waiting { item, asked: Arc::clone(&asked), answer })?;
-        match timeout(self.budget, answered).await {
+        let patience = defaults::POSTGRES_PATIENCE.min(self.budget);
+        let mut outcome = timeout(patience, &mut answered).await;
+        if outcome.is_err() {
+            if !asked.load(Ordering::Acquire) {
+                self.start(self.gathered());
+            }
+            outcome = timeout(self.budget - patience, answered).await;
+        }
+        match outcome {
             Ok(Ok(answer)) => answer,
             // The runtime of the one who took it shuts down.
             Ok(Err(_)) => Err(fault::uncertain("the batch was dropped")),
@@ -96,13 +104,34 @@ impl<W: Work> Batches<W> {
             return Err(fault::unavailable("too many wait for the batch before theirs"));
         }
         gathered.waiting.push_back(waiting);
+        if gathered.under_way == 0 || gathered.waiting.len() >= defaults::POSTGRES_BESIDE {
+            self.start(gathered);
+        }
+        Ok(())
+    }
+
+    /// Has a task of its own work off what waits, unless enough do.
+    fn start(self: &Arc<Self>, mut gathered: MutexGuard<'_, Gathered<W>>) {
         if gathered.under_way < defaults::POSTGRES_BATCHES {
             gathered.under_way += 1;
             let batches = Arc::clone(self);
             drop(gathered);
             tokio::spawn(Turn { batches, counted: true }.work_off());
         }
-        Ok(())
+    }
+
+    /// Waits while others come: whoever was answered with the batch before is about to bring the next item, and would
+    /// else find a batch of one or two under way. Lasts no longer than it takes them to run once.
+    async fn gather(&self) {
+        let mut seen = 0;
+        while seen < defaults::POSTGRES_BATCH {
+            yield_now().await;
+            let waiting = self.gathered().waiting.len();
+            if waiting <= seen {
+                break;
+            }
+            seen = waiting;
+        }
     }
 
     /// The next batch; the turn is over when it is empty.
@@ -175,6 +204,7 @@ struct Turn<W: Work> {
 impl<W: Work> Turn<W> {
     async fn work_off(mut self) {
         loop {
+            self.batches.gather().await;
             let batch = self.batches.next();
             if batch.is_empty() {
                 self.counted = false;
@@ -190,5 +220,100 @@ impl<W: Work> Drop for Turn<W> {
         if self.counted {
             self.batches.gathered().under_way -= 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Answers each item with the size of its batch, once it is let.
+    struct Held(Arc<Semaphore>);
+
+    impl Work for Held {
+        type Item = ();
+        type Answer = usize;
+
+        fn weight((): &()) -> usize {
+            1
+        }
+
+        fn run<'a>(&'a self, items: &'a [()], asked: &'a Asked) -> Running<'a, usize> {
+            Box::pin(async move {
+                asked.tell();
+                self.0.acquire().await.expect("it stays open").forget();
+                Ok(vec![items.len(); items.len()])
+            })
+        }
+    }
+
+    type Answered = tokio::task::JoinHandle<Result<usize, StoreError>>;
+
+    fn submitted(batches: &Arc<Batches<Held>>, count: usize) -> Vec<Answered> {
+        (0..count)
+            .map(|_| {
+                let batches = Arc::clone(batches);
+                tokio::spawn(async move { batches.submit(()).await })
+            })
+            .collect()
+    }
+
+    async fn sizes(answered: Vec<Answered>) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        for task in answered {
+            sizes.push(task.await.expect("it ends").expect("it is answered"));
+        }
+        sizes
+    }
+
+    fn held(permits: usize) -> (Arc<Semaphore>, Arc<Batches<Held>>) {
+        let gate = Arc::new(Semaphore::new(permits));
+        (Arc::clone(&gate), Batches::new(Held(gate), Duration::from_secs(3)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn callers_that_come_together_share_a_batch() {
+        let (_gate, batches) = held(1);
+        assert_eq!(sizes(submitted(&batches, 10)).await, [10; 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_wait_for_the_batch_before_theirs_and_go_together() {
+        let (gate, batches) = held(0);
+        let first = submitted(&batches, 1);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let few = submitted(&batches, 10);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        gate.add_permits(2);
+        assert_eq!(sizes(first).await, [1]);
+        assert_eq!(sizes(few).await, [10; 10]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_do_not_wait_for_the_batch_before_theirs() {
+        let (gate, batches) = held(0);
+        let first = submitted(&batches, 1);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let many = submitted(&batches, defaults::POSTGRES_BESIDE);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(batches.gathered().under_way, 2);
+        gate.add_permits(2);
+        assert_eq!(sizes(first).await, [1]);
+        assert_eq!(sizes(many).await, [defaults::POSTGRES_BESIDE; defaults::POSTGRES_BESIDE]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_long_for_a_batch_that_is_stuck() {
+        let (gate, batches) = held(0);
+        let stuck = submitted(&batches, 1);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let next = submitted(&batches, 1);
+        tokio::time::sleep(defaults::POSTGRES_PATIENCE + Duration::from_millis(1)).await;
+        assert_eq!(batches.gathered().under_way, 2);
+        gate.add_permits(2);
+        assert_eq!(sizes(next).await, [1]);
+        assert_eq!(sizes(stuck).await, [1]);
     }
 }
