@@ -95,7 +95,7 @@ pub(crate) use pointer::shown_fields;
 pub(crate) use pointer::{Found, Pointers};
 pub use public_key::PublicKeyAlgorithm;
 pub use ring::{Key, KeyRing};
-pub(crate) use scheme::{CodeScheme, HmacScheme, Kind, PublicKeyScheme, TokenScheme};
+pub(crate) use scheme::{CodeScheme, HmacScheme, Kind, PublicKeyScheme, SignedBody, TokenScheme, Told};
 pub use scheme::{HeaderFamily, Part, Scheme};
 pub use secret::{KeyForm, SigningSecret};
 pub(crate) use service::PassedOn;

@@ -368,7 +368,7 @@ impl ComposedScheme {
     }
 
     /// Where in the body the timestamp stands, where it stands there.
-    pub(super) fn timestamp_pointer(&self) -> Option<&Text> {
+    pub(in crate::verify) fn timestamp_pointer(&self) -> Option<&Text> {
         match self.hmac.timestamp.as_ref()?.place() {
             TimestampPlace::Body(pointer) => Some(pointer),
             _ => None,
