@@ -38,7 +38,7 @@ use message::Message;
 /// messages that somebody else has chosen.
 ///
 /// SNS serves its certificate without those above it. What makes it one to trust is that it came over TLS from a host of the
-/// form above, and is valid: [`Trust::host`].
+/// form above, and is valid: [`Trust::host`]. Its region may be another one than the topic's, as AWS's own validators allow.
 ///
 /// Requests to confirm a subscription are verified like messages, and confirmed by the stack where it is told to:
 /// `Webhook::from(provider::AWS_SNS).verifier(sns.clone()).confirming(sns)`. Without that they go to the handler, which may
