@@ -54,6 +54,7 @@ mod collect;
 mod composed;
 mod content;
 mod encoding;
+mod head;
 mod identity;
 mod judge;
 mod kept;
