@@ -81,6 +81,7 @@ pub use budget::BodyBudget;
 pub(crate) use budget::Share;
 pub(crate) use composed::{BodyToken, ComposedScheme, Demand, SignaturePlace};
 pub use composed::{Field, PathForm, SignedHeaders};
+pub(crate) use content::public_base;
 #[cfg(feature = "remote-keys")]
 pub(crate) use content::single;
 pub use encoding::Encoding;
