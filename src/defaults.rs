@@ -367,6 +367,7 @@ pub const SNS_TOLERANCE: Duration = Duration::from_secs(65 * 60);
 /// Largest accepted age of a PayPal transmission: PayPal sends again for three days, and it is not documented whether it
 /// then writes a new time.
 pub const PAYPAL_TOLERANCE: Duration = Duration::from_secs(3 * 24 * 3600 + 3600);
+
 /// The largest body that is sent: what GitHub sends at most, the most of any provider.
 pub const SEND_BODY_LIMIT: usize = 25 * 1024 * 1024;
 

@@ -23,6 +23,8 @@ pub enum Handshake {
         /// The parameter's name.
         parameter: Text,
     },
+    /// `HEAD`, answered 200 without a body, so that it tells nobody anything. Nothing is signed.
+    Head,
     /// `GET` with a header, whose value is answered in a field of a JSON object. Nothing is signed.
     EchoHeader {
         /// The header's name.
@@ -119,6 +121,9 @@ pub const X: Handshake =
 pub const MICROSOFT_GRAPH: Handshake =
     Handshake::Echo { method: Method::POST, parameter: text("validationToken") };
 
+/// Intercom: `HEAD`, when the endpoint's address is entered. <https://developers.intercom.com/docs/webhooks/setting-up-webhooks>
+pub const INTERCOM: Handshake = Handshake::Head;
+
 /// Slack: `url_verification`. <https://docs.slack.dev/apis/events-api/using-http-request-urls>
 pub const SLACK: Handshake = Handshake::Signed {
     when: Cow::Borrowed(&[When::Is { pointer: text("/type"), value: text("url_verification") }]),
@@ -182,6 +187,7 @@ impl Handshake {
         match self {
             Self::HubChallenge | Self::EchoHeader { .. } | Self::SignParameter { .. } => Some(&Method::GET),
             Self::Echo { method, .. } => Some(method),
+            Self::Head => Some(&Method::HEAD),
             Self::Signed { .. } => None,
         }
     }

@@ -5,8 +5,8 @@
 //!
 //! A request without a signature passes [`HandshakeLayer`], which stands before verification, if
 //!
-//! 1. it is none of the provider's unsigned handshakes: Meta's, Dropbox's, Okta's and X's `GET`s, Microsoft Graph's `POST`. Each
-//!    is told by its method and the exact names of its parameters or header; otherwise it is answered. A parameter that is
+//! 1. it is none of the provider's unsigned handshakes: Meta's, Dropbox's, Okta's and X's `GET`s, Intercom's `HEAD`, Microsoft
+//!    Graph's `POST`. Each is told by its method and the exact names of its parameters or header; otherwise it is answered. A parameter that is
 //!    repeated, missing beside the others, empty, too long or holds control characters is 400; a wrong verify token 403;
 //! 2. its method is one that the provider delivers with; otherwise 405, with an `Allow` that names the handshakes' too.
 //!
@@ -14,7 +14,7 @@
 //! PINGs, Zoom's `endpoint.url_validation`, Twitch's challenge, the `SubscriptionConfirmation` of AWS SNS. What decides stands
 //! in the body, under its signature. No claim is made for a handshake, and none is acknowledged first or stored.
 //!
-//! Answers are `200` with bounded text as `text/plain; charset=utf-8` or JSON, always with `X-Content-Type-Options: nosniff`,
+//! Answers are `200`, most with bounded text as `text/plain; charset=utf-8` or JSON, always with `X-Content-Type-Options: nosniff`,
 //! never HTML. X and Zoom want a token signed with the secret that signs deliveries. Anything that could pass for a delivery
 //! is refused, so that nobody gets a forged payload signed: a token matches `[A-Za-z0-9_-]{1,128}`.
 //!
@@ -67,8 +67,8 @@ mod text;
 pub use answer::HandshakeAnswer;
 pub use confirm::{Confirm, ConfirmFuture};
 pub use data::{
-    DISCORD_EVENT, DISCORD_INTERACTION, DROPBOX, Handshake, META, MICROSOFT_GRAPH, OKTA, SLACK, SNS,
-    SignedAnswer, TWITCH, When, X, ZOOM,
+    DISCORD_EVENT, DISCORD_INTERACTION, DROPBOX, Handshake, INTERCOM, META, MICROSOFT_GRAPH, OKTA, SLACK,
+    SNS, SignedAnswer, TWITCH, When, X, ZOOM,
 };
 pub use future::HandshakeFuture;
 pub use layer::{HandshakeLayer, SignedHandshakeLayer};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderName, Method, Request};
+use http::{HeaderName, Method, Request, StatusCode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -40,6 +40,7 @@ impl fmt::Debug for VerifyToken {
 pub(super) enum Open {
     Hub(VerifyToken),
     Echo { method: Method, parameter: String },
+    Head,
     EchoHeader { header: HeaderName, field: String },
     SignParameter { parameter: String, field: String },
 }
@@ -70,6 +71,7 @@ impl Open {
             Handshake::Echo { method, parameter } => {
                 Self::Echo { method: method.clone(), parameter: parameter.to_string() }
             }
+            Handshake::Head => Self::Head,
             Handshake::EchoHeader { header, field } => {
                 let invalid = |_| ConfigError::InvalidHeaderName { name: header.to_string() };
                 Self::EchoHeader { header: header.parse().map_err(invalid)?, field: field.to_string() }
@@ -89,6 +91,9 @@ impl Open {
             Self::Echo { method, parameter: name } if asking == method => {
                 let Some(given) = parameter(query, name)? else { return Ok(None) };
                 Ok(Some(Asked::Answer(HandshakeAnswer::text(echoed(&given)?))))
+            }
+            Self::Head if asking == Method::HEAD => {
+                Ok(Some(Asked::Answer(HandshakeAnswer::empty(StatusCode::OK))))
             }
             Self::EchoHeader { header, field } if asking == Method::GET => {
                 let Some(given) = one(request, header)? else { return Ok(None) };
@@ -139,8 +144,6 @@ fn one<'h, B>(request: &'h Request<B>, name: &HeaderName) -> Result<Option<&'h s
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
-
     use super::{super::data, *};
 
     fn bound(handshake: &Handshake) -> Open {

@@ -46,3 +46,5 @@ pub use presets::{
 };
 pub use presets::{DISCORD, SENDGRID, STANDARD_WEBHOOKS_V1A, SVIX_V1A};
 pub use presets::{INTERCOM, LINE, TELEGRAM, X_TWITTER, ZOOM};
+#[cfg(feature = "remote-keys")]
+pub(crate) use presets::{PAYPAL_TIME, PLAID_TIME, SNS_TIME};

@@ -27,6 +27,8 @@ pub use payload::{ADYEN, ADYEN_PLATFORMS, MAILGUN, MAILGUN_ROUTES, MICROSOFT_GRA
 pub use platforms::{BITBUCKET, MUX, OPENAI, PAGERDUTY, SANITY, SENTRY, VERCEL};
 pub use public_key::{DISCORD, SENDGRID, STANDARD_WEBHOOKS_V1A, SVIX_V1A};
 pub use remote::{AWS_SNS, MICROSOFT_GRAPH_RICH, PAYPAL, PLAID};
+#[cfg(feature = "remote-keys")]
+pub(crate) use remote::{PAYPAL_TIME, PLAID_TIME, SNS_TIME};
 pub use twilio::{TWILIO, TWILIO_SHARED_KEY};
 
 use super::{

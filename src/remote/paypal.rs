@@ -15,14 +15,11 @@ use super::{
 use crate::{
     client_ip,
     clock::SharedClock,
-    defaults,
     delivery::{DeliveryId, IdOrigin, Tenant},
     error::ConfigError,
+    provider,
     rejection::Rejection,
-    verify::{
-        PrepareFuture, Prepared, Received, Timestamp, TimestampFormat, Verdict, Verifier, VerifyFuture,
-        single,
-    },
+    verify::{PrepareFuture, Prepared, Received, Timestamp, Verdict, Verifier, VerifyFuture, single},
 };
 
 /// Verifies PayPal's REST webhooks: <https://developer.paypal.com/api/rest/webhooks/rest/>.
@@ -81,8 +78,7 @@ impl PayPal {
             hosts: LIVE,
             certificates: CertificateSource::new()?,
             trust: Trust::web_pki(),
-            timestamp: Timestamp::header(TimestampFormat::Rfc3339)
-                .tolerance(defaults::PAYPAL_TOLERANCE, defaults::TOLERANCE),
+            timestamp: provider::PAYPAL_TIME,
         })
     }
 

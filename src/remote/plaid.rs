@@ -20,10 +20,10 @@ use crate::{
     clock::{SharedClock, SystemClock},
     defaults,
     delivery::{DeliveryId, Tenant},
+    provider,
     rejection::Rejection,
     verify::{
-        PrepareFuture, Prepared, Received, Timestamp, TimestampFormat, Verdict, Verifier, VerifyFuture,
-        shown_fields, single,
+        PrepareFuture, Prepared, Received, Timestamp, Verdict, Verifier, VerifyFuture, shown_fields, single,
     },
 };
 
@@ -61,11 +61,7 @@ struct Claims {
 impl Plaid {
     /// Takes keys from this source: a [`PlaidApi`](super::PlaidApi), unless it is a test.
     pub fn new(keys: impl JwkSource) -> Self {
-        Self {
-            keys: Keys::new(keys, SystemClock::shared()),
-            timestamp: Timestamp::header(TimestampFormat::Seconds)
-                .tolerance(defaults::TOLERANCE, defaults::TOLERANCE),
-        }
+        Self { keys: Keys::new(keys, SystemClock::shared()), timestamp: provider::PLAID_TIME }
     }
 
     /// Accepts deliveries up to `past` old and `future` ahead; `None` accepts any.

@@ -14,14 +14,12 @@ use super::{certificate::RsaHash, certificate_source::CertificateSource, fetch::
 use crate::{
     client_ip,
     clock::SharedClock,
-    defaults,
     delivery::{Delivery, DeliveryId, IdOrigin, Tenant},
     error::ConfigError,
     handshake::{Confirm, ConfirmFuture},
+    provider,
     rejection::Rejection,
-    verify::{
-        PrepareFuture, Prepared, Received, Timestamp, TimestampFormat, Verdict, Verifier, VerifyFuture,
-    },
+    verify::{PrepareFuture, Prepared, Received, Timestamp, Verdict, Verifier, VerifyFuture},
 };
 use message::Message;
 
@@ -29,7 +27,7 @@ use message::Message;
 ///
 /// A message passes if its topic is one of those named, its certificate lies on `https://sns.<region>.amazonaws.com` (in
 /// China with `.cn` behind) under a path that ends in `.pem`, its signature fits that certificate, and it is not older than
-/// [`SNS_TOLERANCE`](defaults::SNS_TOLERANCE): SNS sends the time of publication, also when it sends again.
+/// [`SNS_TOLERANCE`](crate::defaults::SNS_TOLERANCE): SNS sends the time of publication, also when it sends again.
 ///
 /// The topic is what tells your messages from anybody's: everyone with an AWS account has SNS sign what they like, under a topic of
 /// their own.
@@ -40,7 +38,7 @@ use message::Message;
 /// messages that somebody else has chosen.
 ///
 /// SNS serves its certificate without those above it. What makes it one to trust is that it came over TLS from a host of the
-/// form above, and is valid: [`Trust::host`].
+/// form above, and is valid: [`Trust::host`]. Its region may be another one than the topic's, as AWS's own validators allow.
 ///
 /// Requests to confirm a subscription are verified like messages, and confirmed by the stack where it is told to:
 /// `Webhook::from(provider::AWS_SNS).verifier(sns.clone()).confirming(sns)`. Without that they go to the handler, which may
@@ -89,8 +87,7 @@ impl AwsSns {
             topics,
             certificates: CertificateSource::new()?,
             trust: Trust::host(),
-            timestamp: Timestamp::body("/Timestamp", TimestampFormat::Rfc3339)
-                .tolerance(defaults::SNS_TOLERANCE, defaults::TOLERANCE),
+            timestamp: provider::SNS_TIME,
             sha1: true,
         })
     }

@@ -16,7 +16,7 @@ use crate::{
     defaults,
     error::ConfigError,
     provider::Provider,
-    verify::{SignError, Signing, SigningSecret},
+    verify::{SignError, Signing, SigningSecret, public_base},
 };
 
 /// Signs requests as a provider does, with the scheme that verifies them, and waits for the answer as long as the
@@ -78,17 +78,7 @@ impl SignLayer {
     ///
     /// [`ConfigError::InvalidPublicUrl`] when it is not an absolute `http` or `https` URL, or has a query.
     pub fn public_url(mut self, base: impl Into<String>) -> Result<Self, ConfigError> {
-        let base = base.into();
-        let url: Option<Uri> = base.parse().ok();
-        let usable = url.is_some_and(|url| {
-            matches!(url.scheme_str(), Some("http" | "https"))
-                && url.authority().is_some()
-                && url.query().is_none()
-        });
-        if !usable {
-            return Err(ConfigError::InvalidPublicUrl { url: base });
-        }
-        self.change().public_url = Some(base.trim_end_matches('/').into());
+        self.change().public_url = Some(public_base(base.into())?);
         Ok(self)
     }
 

@@ -2,27 +2,19 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use super::{
-    checks::{self, Plan},
-    ending::EndingSettings,
-    front::Parts,
-    gates::Gates,
-    layer::WebhookLayer,
-    proof::Proof,
-};
 use crate::{
     ack::AckLayer,
     allowlist::AllowlistLayer,
     client_ip::ClientIpLayer,
-    clock::{SharedClock, SystemClock},
+    clock::SharedClock,
     error::ConfigError,
-    handshake::{Confirm, HandshakeLayer, SignedHandshakeLayer},
+    handshake::Confirm,
     idempotency::IdempotencyLayer,
     provider::Provider,
     rate_limit::{PerClientIp, PerTenant, Quota, RateLimitLayer},
     render::RenderLayer,
     store::ClaimStore,
-    verify::{BodyBudget, KeySource, SigningSecret, TenantSource, Verifier, VerifyLayer},
+    verify::{BodyBudget, KeySource, SigningSecret, TenantSource, Verifier},
 };
 
 /// Builds the stack for one endpoint of one provider. See [the module](super) for the order and an example.
@@ -35,24 +27,24 @@ pub struct Webhook {
     pub(super) keys: Option<KeySource>,
     pub(super) verifier: Option<Arc<dyn Verifier>>,
     pub(super) required: Vec<(String, SigningSecret)>,
-    tenant: Option<TenantSource>,
-    client_ip: ClientIpLayer,
-    allowlist: Option<AllowlistLayer>,
-    quota_per_ip: Option<RateLimitLayer<PerClientIp>>,
+    pub(super) tenant: Option<TenantSource>,
+    pub(super) client_ip: ClientIpLayer,
+    pub(super) allowlist: Option<AllowlistLayer>,
+    pub(super) quota_per_ip: Option<RateLimitLayer<PerClientIp>>,
     pub(super) quota_per_tenant: Option<RateLimitLayer<PerTenant>>,
-    handshake_token: Option<SigningSecret>,
-    confirm: Option<Arc<dyn Confirm>>,
-    public_url: Option<String>,
-    body_limit: Option<u64>,
-    body_budget: Option<BodyBudget>,
+    pub(super) handshake_token: Option<SigningSecret>,
+    pub(super) confirm: Option<Arc<dyn Confirm>>,
+    pub(super) public_url: Option<String>,
+    pub(super) body_limit: Option<u64>,
+    pub(super) body_budget: Option<BodyBudget>,
     pub(super) idempotency: Option<IdempotencyLayer>,
     pub(super) ack: Option<AckLayer>,
     pub(super) inline_limit: Option<Duration>,
     pub(super) may_lose: bool,
-    render: RenderLayer,
-    clock: Option<SharedClock>,
+    pub(super) render: RenderLayer,
+    pub(super) clock: Option<SharedClock>,
     /// The first setting that could not be taken; told by `build`, so that a chain of calls stays one.
-    fault: Option<ConfigError>,
+    pub(super) fault: Option<ConfigError>,
 }
 
 impl From<Provider> for Webhook {
@@ -306,107 +298,5 @@ impl Webhook {
                 self
             }
         }
-    }
-
-    /// Checks the settings against each other and against the provider's facts, and builds the stack.
-    ///
-    /// # Errors
-    ///
-    /// The first setting that cannot work: see [`ConfigError`].
-    pub fn build(mut self) -> Result<WebhookLayer, ConfigError> {
-        if let Some(fault) = self.fault.take() {
-            return Err(fault);
-        }
-        let proof = self.take_proof()?;
-        let inline_limit = self.inline_limit.unwrap_or(self.provider.waits() * 9 / 10);
-        checks::check(&Plan {
-            provider: &self.provider,
-            keep: self.idempotency.as_ref().map(|layer| layer.keeps(&self.provider)),
-            inline_limit,
-            acknowledges_first: self.ack.is_some(),
-            tenant_quota: self.quota_per_tenant.is_some(),
-            may_lose: self.may_lose,
-        })?;
-        let clock = self.clock.clone();
-        let verify = self.verify(proof)?;
-        let quota_per_ip = on_clock(self.quota_per_ip, clock.as_ref(), RateLimitLayer::clock);
-        let quota_per_tenant = on_clock(self.quota_per_tenant, clock.as_ref(), RateLimitLayer::clock);
-        let open = HandshakeLayer::build(&verify, self.handshake_token.as_ref())?;
-        let signed = SignedHandshakeLayer::new(&verify)?;
-        let signed = match self.confirm.take() {
-            Some(confirm) => signed.confirming_with(confirm)?,
-            None => signed,
-        };
-        let gates = Gates {
-            methods: open.methods(&self.provider),
-            client_ip: self.client_ip,
-            allowlist: self.allowlist,
-            quota_per_ip,
-            quota_per_tenant,
-        };
-        let parts = Parts {
-            render: self.render,
-            gates,
-            open,
-            verify,
-            signed,
-            ending: Arc::new(EndingSettings {
-                idempotency: self.idempotency,
-                ack: self.ack,
-                inline_limit,
-                clock: clock.unwrap_or_else(SystemClock::shared),
-            }),
-        };
-        Ok(WebhookLayer { parts: Arc::new(parts) })
-    }
-
-    fn verify(&mut self, proof: Proof) -> Result<VerifyLayer, ConfigError> {
-        let provider = self.provider.clone();
-        let (mut verify, per_tenant, by_scheme) = match proof {
-            Proof::Keys(keys) => {
-                let per_tenant = keys.is_per_tenant();
-                (VerifyLayer::new(provider, keys)?, per_tenant, true)
-            }
-            Proof::Verifier(verifier) => (VerifyLayer::from_shared(provider, verifier), false, false),
-        };
-        for (name, value) in &self.required {
-            verify = verify.require_header(name, value)?;
-        }
-        if let Some(name) = self.endpoint.take() {
-            verify = verify.endpoint(name);
-        }
-        if self.tenant.is_none() && per_tenant {
-            return Err(ConfigError::Conflict {
-                first: "keys for each tenant",
-                second: "no .tenant(..)",
-                reason: "every delivery would be one of nobody, and refused",
-            });
-        }
-        if let Some(tenant) = self.tenant.take() {
-            verify = verify.tenant(tenant)?;
-        }
-        if by_scheme && self.public_url.is_none() && self.provider.scheme().signs_url() {
-            return Err(ConfigError::NoPublicUrl { provider: self.provider.name().to_owned() });
-        }
-        if let Some(url) = self.public_url.take() {
-            verify = verify.public_url(url)?;
-        }
-        if let Some(limit) = self.body_limit {
-            verify = verify.body_limit(limit);
-        }
-        if let Some(budget) = self.body_budget.take() {
-            verify = verify.budget(budget);
-        }
-        Ok(match &self.clock {
-            Some(clock) => verify.clock(Arc::clone(clock)),
-            None => verify,
-        })
-    }
-}
-
-fn on_clock<L>(layer: Option<L>, clock: Option<&SharedClock>, set: fn(L, SharedClock) -> L) -> Option<L> {
-    match (layer, clock) {
-        (Some(layer), Some(clock)) => Some(set(layer, Arc::clone(clock))),
-        (layer, _) => layer,
     }
 }

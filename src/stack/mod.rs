@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+mod build;
 mod builder;
 mod checks;
 mod ending;

@@ -1,13 +1,13 @@
 //! What is signed, piece by piece, without copying the body.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 use sha2::{Digest, Sha256};
 
 use super::scheme::Part;
-use crate::rejection::Rejection;
+use crate::{error::ConfigError, rejection::Rejection};
 
 /// Bytes of small pieces that are hashed as one: an id, a timestamp and what stands between them.
 const GATHERED: usize = 128;
@@ -15,6 +15,20 @@ const GATHERED: usize = 128;
 /// Without it the signature would be one over another URL, or over none.
 pub(super) const NO_PUBLIC_URL: Rejection =
     Rejection::PublicUrlUnknown { hint: "call .public_url(..) with the address that is sent to" };
+
+/// The base of the address that is sent to, without a slash at its end.
+pub(crate) fn public_base(base: String) -> Result<Arc<str>, ConfigError> {
+    let url: Option<Uri> = base.parse().ok();
+    let is_usable = url.is_some_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https"))
+            && url.authority().is_some()
+            && url.query().is_none()
+    });
+    if !is_usable {
+        return Err(ConfigError::InvalidPublicUrl { url: base });
+    }
+    Ok(base.trim_end_matches('/').into())
+}
 
 /// The pieces that a template draws on.
 #[derive(Debug, Clone, Copy)]

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, future::Future, sync::Arc, time::Duration};
 
-use http::{Request, Response, Uri, request::Parts};
+use http::{Request, Response, request::Parts};
 use sha2::{Digest, Sha256};
 use tower_layer::Layer;
 
@@ -11,6 +11,7 @@ use super::{
     budget::BodyBudget,
     clock_watch::ClockWatch,
     collect::BodyLimits,
+    content::public_base,
     service::{self, PassedOn, Verify},
     tenant::TenantSource,
     verifier::{PrepareFuture, Prepared},
@@ -214,17 +215,7 @@ impl VerifyLayer {
     ///
     /// [`ConfigError::InvalidPublicUrl`] when it is not an absolute `http` or `https` URL, or has a query.
     pub fn public_url(mut self, base: impl Into<String>) -> Result<Self, ConfigError> {
-        let base = base.into();
-        let url: Option<Uri> = base.parse().ok();
-        let usable = url.is_some_and(|url| {
-            matches!(url.scheme_str(), Some("http" | "https"))
-                && url.authority().is_some()
-                && url.query().is_none()
-        });
-        if !usable {
-            return Err(ConfigError::InvalidPublicUrl { url: base });
-        }
-        self.change().public_url = Some(base.trim_end_matches('/').into());
+        self.change().public_url = Some(public_base(base.into())?);
         Ok(self)
     }
 

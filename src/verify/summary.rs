@@ -5,7 +5,7 @@ use super::{
     encoding::Encoding,
     mac::Algorithm,
     public_key::PublicKeyAlgorithm,
-    scheme::{CodeScheme, Frame, Kind, Part, Scheme, TokenScheme},
+    scheme::{CodeScheme, Frame, HeaderFamily, Kind, Part, Scheme, TokenScheme},
     secret::KeyForm,
     signature::SignatureForm,
     timestamp::{TimestampFormat, TimestampPlace},
@@ -28,16 +28,20 @@ pub struct Summary {
     pub headers: Vec<String>,
     /// How the signature is made, such as `HMAC-SHA256`; `token` where there is none.
     pub algorithm: String,
-    /// What the header's value looks like, such as `sha256=<hex>`.
+    /// What it looks like there, such as `sha256=<hex>`.
     pub written: String,
+    /// Where in the body it stands, such as ``in the body, at `/signature` ``, where it is in no header.
+    pub place: Option<String>,
     /// What is signed, such as `{timestamp}.{body}`; `None` where nothing is.
     pub content: Option<String>,
     /// What the secret's text stands for.
     pub secret: String,
     /// Where the timestamp is and how it is written, such as ``header `x-timestamp`, seconds``; `None` where there is none.
     pub timestamp: Option<String>,
-    /// The header of a delivery id that is signed.
+    /// Where a delivery id is that is signed, such as ``header `x-id` ``.
     pub id: Option<String>,
+    /// How a rule that is code puts the event type together, where its parts alone do not tell it.
+    pub event_type: Option<String>,
 }
 
 impl Scheme {
@@ -62,24 +66,42 @@ impl TokenScheme {
             headers: vec![self.header.to_string()],
             algorithm: "token".to_owned(),
             written: format!("{}<secret>", self.prefix),
+            place: None,
             content: None,
             secret: "text".to_owned(),
             timestamp: None,
             id: None,
+            event_type: None,
         }
     }
 }
 
 impl CodeScheme {
     fn summary(&self) -> Summary {
-        Summary {
-            headers: Vec::new(),
-            algorithm: "in code".to_owned(),
-            written: format!("see `{}`", self.verifier),
-            content: None,
-            secret: "none: keys are fetched".to_owned(),
-            timestamp: None,
-            id: None,
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        match &self.told {
+            Some(told) => Summary {
+                headers: told.headers.iter().map(ToString::to_string).collect(),
+                algorithm: told.algorithm.to_owned(),
+                written: told.written.to_owned(),
+                place: owned(told.place),
+                content: owned(told.content),
+                secret: format!("none: {}", told.keys),
+                timestamp: told.time.as_ref().map(|(place, rule)| format!("{place}, {}", rule.format.name())),
+                id: owned(told.id),
+                event_type: owned(told.event_type),
+            },
+            None => Summary {
+                headers: Vec::new(),
+                algorithm: "in code".to_owned(),
+                written: format!("what {} reads", self.verifier),
+                place: None,
+                content: None,
+                secret: format!("what {} holds", self.verifier),
+                timestamp: None,
+                id: None,
+                event_type: None,
+            },
         }
     }
 }
@@ -89,11 +111,13 @@ impl BodyToken {
         Summary {
             headers: Vec::new(),
             algorithm: "token".to_owned(),
-            written: format!("<secret> in the body, at `{}` of each item of `{}`", self.token, self.list),
+            written: "<secret>".to_owned(),
+            place: Some(of_each_item(&self.token, &self.list)),
             content: None,
             secret: "text".to_owned(),
             timestamp: None,
             id: None,
+            event_type: None,
         }
     }
 }
@@ -110,40 +134,54 @@ impl ComposedScheme {
         match &self.place {
             SignaturePlace::Header => {}
             SignaturePlace::Body { signature, id, is_form } => {
-                let place = if *is_form { "in the form's field" } else { "in the body, at" };
-                summary.written = format!("{} {place} `{signature}`", summary.written);
-                summary.id = id.as_ref().map(|id| format!("{place} `{id}`"));
+                let place = if *is_form { "in the form, field" } else { "in the body, at" };
+                let field = if *is_form { "form field" } else { "body" };
+                summary.place = Some(format!("{place} `{signature}`"));
+                summary.id = id.as_ref().map(|id| format!("{field} `{id}`"));
+                if let Some((rule, pointer)) = self.hmac.timestamp.as_ref().zip(self.timestamp_pointer()) {
+                    summary.timestamp = Some(format!("{field} `{pointer}`, {}", rule.format.name()));
+                }
             }
             SignaturePlace::Items { list, signature } => {
-                summary.written =
-                    format!("{} in the body, at `{signature}` of each item of `{list}`", summary.written);
+                summary.place = Some(of_each_item(signature, list));
             }
         }
         summary
     }
 }
 
+fn of_each_item(pointer: &str, list: &str) -> String {
+    format!("in the body, at `{pointer}` of each item of `{list}`")
+}
+
 impl Frame<'_> {
+    /// A header as each family names it.
+    fn header(&self, of: impl Fn(&HeaderFamily) -> Option<&str>) -> Option<String> {
+        let names: Vec<_> = self.families.iter().filter_map(of).map(|name| format!("`{name}`")).collect();
+        (!names.is_empty()).then(|| format!("header {}", names.join(" or ")))
+    }
+
     fn summary(&self, algorithm: &str, secret: String) -> Summary {
-        let first = self.families.first();
         Summary {
             headers: self.families.iter().map(|family| family.signature.to_string()).collect(),
             algorithm: algorithm.to_owned(),
             written: self.form.shown(self.encoding),
+            place: None,
             content: Some(self.content.iter().map(Part::shown).collect()),
             secret,
             timestamp: self.timestamp.map(|rule| {
                 let unit = rule.format.name();
                 match rule.place() {
                     TimestampPlace::Header => {
-                        let header = first.and_then(|family| family.timestamp.as_deref()).unwrap_or_default();
-                        format!("header `{header}`, {unit}")
+                        let header = self.header(|family| family.timestamp.as_deref());
+                        format!("{}, {unit}", header.unwrap_or_default())
                     }
                     TimestampPlace::Field => format!("in the signature's header, {unit}"),
                     TimestampPlace::Body(pointer) => format!("body `{pointer}`, {unit}"),
                 }
             }),
-            id: first.and_then(|family| family.id.as_deref()).map(str::to_owned),
+            id: self.header(|family| family.id.as_deref()),
+            event_type: None,
         }
     }
 }
@@ -223,7 +261,7 @@ impl Part {
             Self::Method => "{method}".to_owned(),
             Self::Url => "{url}".to_owned(),
             Self::Header(name) => format!("{{header {name}}}"),
-            Self::Literal(text) => text.to_string(),
+            Self::Literal(text) => text.replace('\n', "\\n"),
             Self::Body => "{body}".to_owned(),
             Self::UrlInAnyForm => "{url in any of its forms}".to_owned(),
             Self::Path(PathForm::AsSent) => "{path}".to_owned(),
@@ -261,6 +299,32 @@ mod tests {
         let hubspot = provider::HUBSPOT.scheme().summary();
         assert_eq!(hubspot.content.as_deref(), Some("{method}{url}{body}{timestamp}"));
         assert_eq!(hubspot.timestamp.as_deref(), Some("header `x-hubspot-request-timestamp`, milliseconds"));
-        assert_eq!(provider::CLERK.scheme().summary().id.as_deref(), Some("svix-id"));
+        assert_eq!(provider::CLERK.scheme().summary().id.as_deref(), Some("header `svix-id`"));
+        let svix = provider::SVIX.scheme().summary();
+        assert_eq!(
+            svix.timestamp.as_deref(),
+            Some("header `svix-timestamp` or `webhook-timestamp`, seconds")
+        );
+    }
+
+    #[test]
+    fn what_stands_in_the_body_is_told_with_its_place() {
+        let adyen = provider::ADYEN.scheme().summary();
+        assert_eq!(adyen.written, "<base64>");
+        let place = "in the body, at `/NotificationRequestItem/additionalData/hmacSignature` of each item of `/notificationItems`";
+        assert_eq!(adyen.place.as_deref(), Some(place));
+        let routes = provider::MAILGUN_ROUTES.scheme().summary();
+        assert_eq!(routes.place.as_deref(), Some("in the form, field `signature`"));
+        assert_eq!(routes.id.as_deref(), Some("form field `token`"));
+        assert_eq!(routes.timestamp.as_deref(), Some("form field `timestamp`, seconds"));
+    }
+
+    #[test]
+    fn a_rule_in_code_is_told_where_it_is_one_of_ours() {
+        let paypal = provider::PAYPAL.scheme().summary();
+        assert_eq!(paypal.headers, ["paypal-transmission-sig"]);
+        assert_eq!(paypal.id.as_deref(), Some("header `paypal-transmission-id`"));
+        let own = crate::verify::Scheme::in_code("acme::Verifier").summary();
+        assert_eq!((own.written.as_str(), own.content), ("what acme::Verifier reads", None));
     }
 }

@@ -174,6 +174,7 @@ const INTERCOM_FACTS: Facts = Facts {
     waits: Duration::from_secs(5),
     retries: retries(HOUR),
     schedule: &[MINUTE],
+    handshakes: &[handshake::INTERCOM],
     doubts: &[Doubt::second_hand(Fact::Waits), Doubt::memory(Fact::Retries), Doubt::memory(Fact::Schedule)],
     docs: "https://developers.intercom.com/docs/webhooks/webhook-notifications",
     ..USUAL
@@ -183,6 +184,7 @@ const INTERCOM_FACTS: Facts = Facts {
 ///
 /// HMAC-SHA1, which is unbroken as a MAC and all that Intercom offers. The notification's id is in the signed body; there is
 /// no timestamp. That Intercom waits 5 s is *second-hand*; that it retries once after a minute (an hour is counted) and takes a
-/// 410 for the end of the subscription is *from memory*.
+/// 410 for the end of the subscription is *from memory*. Intercom sends a `HEAD` when the endpoint's address is entered, which is
+/// answered 200 and tells nothing.
 pub const INTERCOM: Provider =
     preset(INTERCOM_FACTS, sha1_of_body(INTERCOM_FAMILIES, SignatureForm::Prefixed(Cow::Borrowed("sha1="))));

@@ -38,7 +38,9 @@ const MAILGUN_TOLERANCE: Duration = times(15, MINUTE);
 ///
 /// The tolerance is that of Mailgun's Python SDK, 15 minutes either way; its documentation names none. Nothing divides the
 /// timestamp from the token: a moved boundary is a timestamp that is off by years, and refused. Whether a retry has a new
-/// timestamp and token is *not documented*, nor is how long Mailgun waits (10 s are counted). It retries for 8 h 5 min, and
+/// timestamp and token is *not documented*: where yours come with their first ones, let them be as old as Mailgun retries, by
+/// `MAILGUN.with_scheme(MAILGUN.scheme().clone().timestamp_elsewhere(..))`. Nor is it documented how long Mailgun waits (10 s are
+/// counted). It retries for 8 h 5 min, and
 /// takes 406 as final. The event type is where Mailgun's events have it *from memory*. A subaccount's `parent-signature` is
 /// not read; take `Scheme::hmac_in_body` with its pointer for that. Routes, which post forms, are [`MAILGUN_ROUTES`].
 pub const MAILGUN: Provider = preset(

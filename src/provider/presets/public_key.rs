@@ -68,7 +68,12 @@ const DISCORD_FACTS: Facts = Facts {
     retries: retries(times(10, MINUTE)),
     answered_types: &[text("1"), text("2"), text("3"), text("4"), text("5")],
     handshakes: &[handshake::DISCORD_INTERACTION, handshake::DISCORD_EVENT],
-    doubts: &[Doubt::memory(Fact::Timestamp), Doubt::memory(Fact::DeliveryId), Doubt::memory(Fact::Retries)],
+    doubts: &[
+        Doubt::memory(Fact::Timestamp),
+        Doubt::assumed(Fact::Tolerance),
+        Doubt::memory(Fact::DeliveryId),
+        Doubt::memory(Fact::Retries),
+    ],
     docs: "https://discord.com/developers/docs/interactions/receiving-and-responding",
     ..USUAL
 };
@@ -111,6 +116,7 @@ const SENDGRID_FACTS: Facts = Facts {
     retries: retries(DAY),
     doubts: &[
         Doubt::memory(Fact::Timestamp),
+        Doubt::assumed(Fact::Tolerance),
         Doubt::second_hand(Fact::EventType),
         Doubt::memory(Fact::Waits),
         Doubt::memory(Fact::Retries),

@@ -15,7 +15,7 @@ use crate::{
     verify::{
         Part,
         content::single,
-        judge::{Family, read_hmac_head},
+        head::{Family, read_hmac_head},
         pointer::{Found, Items, Pointers},
         scheme::header_name,
         verifier::Prepared,

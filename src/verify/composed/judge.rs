@@ -15,7 +15,8 @@ use crate::{
     rejection::Rejection,
     verify::{
         content::NO_PUBLIC_URL,
-        judge::{Covered, Proven, holds},
+        head::holds,
+        judge::{Covered, Proven},
         mac::Keyed,
         pointer::{Found, Items, NotItems},
         ring::BoundRing,

@@ -264,6 +264,14 @@ impl From<HmacScheme> for ComposedScheme {
     }
 }
 
+const fn conflict<T>(
+    first: &'static str,
+    second: &'static str,
+    reason: &'static str,
+) -> Result<T, ConfigError> {
+    Err(ConfigError::Conflict { first, second, reason })
+}
+
 impl ComposedScheme {
     pub(crate) fn families(&self) -> &[HeaderFamily] {
         match self.place {
@@ -301,8 +309,12 @@ impl ComposedScheme {
     /// Refuses a scheme that would take for signed what it does not sign.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.hmac.frame().check()?;
+        self.check_content()?;
+        if self.place == SignaturePlace::Header { Ok(()) } else { self.check_place() }
+    }
+
+    fn check_content(&self) -> Result<(), ConfigError> {
         let content = &*self.hmac.content;
-        let conflict = |first, second, reason| Err(ConfigError::Conflict { first, second, reason });
         let has = |wanted: fn(&Part) -> bool| content.iter().any(wanted);
         if has(|part| matches!(part, Part::BodyDigest(_) | Part::FormOrBodyDigest(_))) && !has(Part::is_url) {
             return conflict(
@@ -338,9 +350,12 @@ impl ComposedScheme {
                 "who has captured a delivery could write a new one: put Part::Timestamp into the content",
             );
         }
-        if self.place == SignaturePlace::Header {
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// What holds for a signature in the body alone.
+    fn check_place(&self) -> Result<(), ConfigError> {
+        let content = &*self.hmac.content;
         if matches!(self.place, SignaturePlace::Body { id: Some(_), .. }) && !content.contains(&Part::Id) {
             return conflict(
                 "an id of the scheme in the body",
@@ -348,7 +363,9 @@ impl ComposedScheme {
                 "put Part::Id into the content, or name it as IdSource::Pointer",
             );
         }
-        if has(|part| matches!(part, Part::Body | Part::BodyDigest(_) | Part::FormOrBodyDigest(_))) {
+        let of_body =
+            |part: &Part| matches!(part, Part::Body | Part::BodyDigest(_) | Part::FormOrBodyDigest(_));
+        if content.iter().any(of_body) {
             return conflict(
                 "a signature in the body",
                 "the body as what is signed",
@@ -368,7 +385,7 @@ impl ComposedScheme {
     }
 
     /// Where in the body the timestamp stands, where it stands there.
-    pub(super) fn timestamp_pointer(&self) -> Option<&Text> {
+    pub(in crate::verify) fn timestamp_pointer(&self) -> Option<&Text> {
         match self.hmac.timestamp.as_ref()?.place() {
             TimestampPlace::Body(pointer) => Some(pointer),
             _ => None,

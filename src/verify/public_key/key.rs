@@ -28,13 +28,22 @@ pub(in crate::verify) enum SigningKey {
     Rsa(super::rsa::Signing),
 }
 
+/// One half of a pair, of this algorithm.
+fn half<K>(
+    algorithm: A,
+    secret: &SigningSecret,
+    wanted: Half,
+    key: fn(A, &[u8]) -> Option<K>,
+) -> Result<K, ConfigError> {
+    algorithm.require()?;
+    let bytes = read(secret, wanted)?;
+    key(algorithm, &bytes).ok_or_else(|| malformed(secret, wanted))
+}
+
 impl VerifyingKey {
     /// Reads a public key for this algorithm.
     pub(in crate::verify) fn new(algorithm: A, secret: &SigningSecret) -> Result<Self, ConfigError> {
-        algorithm.require()?;
-        let bytes = read(secret, Half::Public)?;
-        let key = Self::read(algorithm, &bytes);
-        key.ok_or_else(|| malformed(secret, Half::Public))
+        half(algorithm, secret, Half::Public, Self::read)
     }
 
     #[cfg_attr(
@@ -78,10 +87,7 @@ impl VerifyingKey {
 impl SigningKey {
     /// Reads a private key for this algorithm.
     pub(in crate::verify) fn new(algorithm: A, secret: &SigningSecret) -> Result<Self, ConfigError> {
-        algorithm.require()?;
-        let bytes = read(secret, Half::Private)?;
-        let key = Self::read(algorithm, &bytes);
-        key.ok_or_else(|| malformed(secret, Half::Private))
+        half(algorithm, secret, Half::Private, Self::read)
     }
 
     #[cfg_attr(

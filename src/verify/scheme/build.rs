@@ -57,7 +57,7 @@ impl Scheme {
     /// [`VerifyLayer::from_verifier`](crate::verify::VerifyLayer::from_verifier) takes the rule. `verifier` is what the caller has to
     /// hand in, for the error that says so: `"acme::Verifier::new(..)"`.
     pub fn in_code(verifier: impl Into<Cow<'static, str>>) -> Self {
-        Self(Kind::Code(CodeScheme { verifier: verifier.into() }))
+        Self(Kind::Code(CodeScheme { verifier: verifier.into(), told: None }))
     }
 
     fn with(mut self, change: impl FnOnce(FrameMut<'_>)) -> Self {

@@ -21,18 +21,23 @@ impl Scheme {
     pub fn signs_body(&self) -> bool {
         match &self.0 {
             Kind::Composed(scheme) => scheme.signs_body(),
+            Kind::Code(scheme) => scheme.signs_body(),
             _ => self.signs(&Part::Body),
         }
     }
 
     /// Whether the signature covers the delivery id that the scheme names.
     pub fn signs_id(&self) -> bool {
-        self.signs(&Part::Id)
+        match &self.0 {
+            Kind::Code(scheme) => scheme.signs_id(),
+            _ => self.signs(&Part::Id),
+        }
     }
 
     /// Whether the signature covers the field of the JSON body at this pointer.
-    pub(in crate::verify) fn signs_field(&self, pointer: &str) -> bool {
+    pub fn signs_field(&self, pointer: &str) -> bool {
         match &self.0 {
+            Kind::Code(scheme) => scheme.signs_field(pointer),
             Kind::Composed(scheme) => scheme.signs_body() || scheme.signs_field(pointer),
             _ => self.signs_body(),
         }
@@ -79,7 +84,8 @@ impl Scheme {
             Kind::Hmac(scheme) => scheme.timestamp.as_ref(),
             Kind::PublicKey(scheme) => scheme.timestamp.as_ref(),
             Kind::Composed(scheme) => scheme.hmac.timestamp.as_ref(),
-            Kind::Token(_) | Kind::BodyToken(_) | Kind::Code(_) => None,
+            Kind::Code(scheme) => scheme.timestamp_rule(),
+            Kind::Token(_) | Kind::BodyToken(_) => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
-use super::Frame;
+use super::{Frame, Told};
 use crate::{
     error::ConfigError,
     verify::{
@@ -78,6 +78,8 @@ pub(crate) struct TokenScheme {
 pub(crate) struct CodeScheme {
     /// What the caller has to write, as an error shows it.
     pub(crate) verifier: Cow<'static, str>,
+    /// `None`: a caller's own rule.
+    pub(crate) told: Option<Told>,
 }
 
 /// The headers of a scheme. Where a provider writes them under several names, the first family whose signature header

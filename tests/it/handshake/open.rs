@@ -94,6 +94,27 @@ async fn okta_gets_its_header_back_as_json() {
 }
 
 #[tokio::test]
+async fn intercom_finds_the_endpoint_by_a_head_that_tells_nothing() {
+    let (server, runs) = serve(webhook(&provider::INTERCOM)).await;
+    for uri in ["/hook", "/hook?topic=conversation.user.created"] {
+        let answer = send(&server, ask("HEAD", uri)).await;
+        assert_eq!((answer.status, &*answer.body), (StatusCode::OK, ""), "{uri}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    }
+    for method in ["GET", "OPTIONS", "PUT"] {
+        let other = send(&server, ask(method, "/hook")).await;
+        assert_eq!(other.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert_eq!(other.headers["allow"], "POST, HEAD");
+    }
+    assert_eq!(send(&server, forged(&provider::INTERCOM, "{}")).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(runs.count(), 0);
+    assert_eq!(send(&server, signed(&provider::INTERCOM, "{}")).await.body, "handled");
+    // Who has no such handshake is not found by it.
+    let (github, _) = serve(webhook(&provider::GITHUB)).await;
+    assert_eq!(send(&github, ask("HEAD", "/hook")).await.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
 async fn x_gets_what_its_sdk_would_answer() {
     let vector = VECTORS.lines().find(|line| line.contains("x-twitter/x-crc/crc-challenge")).unwrap();
     let vector: serde_json::Value = serde_json::from_str(vector).unwrap();

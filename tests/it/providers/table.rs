@@ -8,6 +8,7 @@ use std::{fmt::Write, path::Path, time::Duration};
 
 use tower_webhook::{
     Provider,
+    handshake::{Handshake, SignedAnswer, When},
     provider::{self, AnswerMeaning, Fact, Grounds, IdSource, Retried, TypeSource},
 };
 
@@ -23,9 +24,13 @@ commonly known and was seen on no page. ³ No source states it: the value is thi
 An id or a type that is *not signed* can be changed by whoever sends a captured delivery again. For how long a provider sends
 again includes what it lets people send again by hand.
 
+In what is signed `{…}` stands for what the request has there, and all else for itself; `\\n` is the end of a line. Of SNS and
+Plaid, whose rules are code, it is told in words. A dash says that the provider has no such thing, or that its pages name
+none; the largest body is then `defaults::BODY_LIMIT`, 1 MiB.
+
 ";
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "preset",
     "signature",
     "algorithm",
@@ -37,6 +42,7 @@ const COLUMNS: [&str; 11] = [
     "largest body",
     "waits",
     "sends again",
+    "handshake",
 ];
 
 /// What somebody may look for among the presets and not find, and why.
@@ -83,11 +89,15 @@ fn listed<T>(items: impl IntoIterator<Item = T>, between: &str, shown: impl Fn(T
 }
 
 fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
-    [(86_400, "d"), (3_600, "h"), (60, "min")]
-        .into_iter()
-        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit))
-        .map_or_else(|| format!("{seconds} s"), |(unit, name)| format!("{} {name}", seconds / unit))
+    let mut rest = span.as_secs();
+    let units =
+        [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")].into_iter().filter_map(|(unit, name)| {
+            let count = rest / unit;
+            rest %= unit;
+            (count > 0).then(|| format!("{count} {name}"))
+        });
+    let shown: Vec<_> = units.collect();
+    if shown.is_empty() { "0 s".to_owned() } else { shown.join(" ") }
 }
 
 fn size(bytes: u64) -> String {
@@ -95,35 +105,59 @@ fn size(bytes: u64) -> String {
     if kib.is_multiple_of(1024) { format!("{} MiB", kib / 1024) } else { format!("{kib} KiB") }
 }
 
+/// Whether a field of the body is covered; of a list whose items are signed by themselves, one of an item.
+fn covers(preset: &Provider, pointer: &str) -> bool {
+    let content = preset.scheme().summary().content.unwrap_or_default();
+    let of_an_item = content.split("{body ").skip(1).filter_map(|part| part.split('}').next());
+    preset.scheme().signs_field(pointer) || of_an_item.into_iter().any(|field| pointer.ends_with(field))
+}
+
+/// What nobody signed is said to be so.
+fn open(is_signed: bool) -> &'static str {
+    if is_signed { "" } else { ", *not signed*" }
+}
+
 fn ids(preset: &Provider) -> String {
-    let in_body = if preset.scheme().signs_body() { "signed" } else { "*not signed*" };
+    let signed = |is_signed| if is_signed { ", signed" } else { open(false) };
     let summary = preset.scheme().summary();
     let shown = listed(preset.id_sources(), "; else ", |source| match source {
-        IdSource::Scheme => format!("header {}, signed", code(summary.id.as_deref().unwrap_or_default())),
+        IdSource::Scheme => format!("{}, signed", summary.id.as_deref().unwrap()),
         IdSource::Header(name) => format!("header {}, *not signed*", code(name)),
-        IdSource::Pointer(pointer) => format!("body {}, {in_body}", code(pointer)),
-        IdSource::Composite(_) => "call id and type in the body".to_owned(),
+        IdSource::Pointer(pointer) => format!("body {}{}", code(pointer), signed(covers(preset, pointer))),
+        IdSource::Composite(_) => {
+            format!("call id and type in the body{}", open(preset.scheme().signs_body()))
+        }
         IdSource::Body => "SHA-256 of the body".to_owned(),
         IdSource::NeverFor(types) => format!("none for {}", listed(types.iter(), ", ", code)),
         IdSource::Never => "none: never deduplicated".to_owned(),
         other => format!("{other:?}"),
     });
     match preset.id_sources() {
+        [] if summary.content.is_none() => "SHA-256 of the body".to_owned(),
         [] => "SHA-256 of what is signed".to_owned(),
         _ => shown,
     }
 }
 
 fn types(preset: &Provider) -> String {
+    if let Some(told) = preset.scheme().summary().event_type {
+        return told;
+    }
     let implied = preset.type_sources().iter().filter(|source| matches!(source, TypeSource::Implied { .. }));
     if implied.count() > 3 {
-        return "the name of the field that is there".to_owned();
+        let is_signed = preset.scheme().signs_body();
+        return format!("the name of the field that is there{}", open(is_signed));
     }
     listed(preset.type_sources(), "; else ", |source| match source {
         TypeSource::Header(name) => format!("header {}, *not signed*", code(name)),
-        TypeSource::Pointer(pointer) => format!("body {}", code(pointer)),
+        TypeSource::Pointer(pointer) => format!("body {}{}", code(pointer), open(covers(preset, pointer))),
         TypeSource::Implied { pointer, event_type } => {
-            format!("{} where the body has {}", code(event_type), code(pointer))
+            format!(
+                "{} where the body has {}{}",
+                code(event_type),
+                code(pointer),
+                open(covers(preset, pointer))
+            )
         }
         other => format!("{other:?}"),
     })
@@ -163,7 +197,8 @@ fn retries(preset: &Provider) -> String {
         Retried::Only(again) => format!("{} alone", numbers(again)),
         other => format!("{other:?}"),
     };
-    let mut shown = format!("{after}, for {}{}", span(retries.span), mark(preset, &[Fact::Retries]));
+    let how = if retries.after == Retried::Nothing { "; repeats are counted on" } else { "," };
+    let mut shown = format!("{after}{how} for {}{}", span(retries.span), mark(preset, &[Fact::Retries]));
     if !preset.retry_schedule().is_empty() {
         let mark = mark(preset, &[Fact::Schedule]);
         write!(shown, "; {}{mark}", schedule(preset.retry_schedule())).unwrap();
@@ -181,14 +216,49 @@ fn waits(preset: &Provider) -> String {
     format!("{waits}; reads the answers to {read}{}", mark(preset, &[Fact::Answers]))
 }
 
+fn handshake(handshake: &Handshake) -> String {
+    match handshake {
+        Handshake::HubChallenge => "`GET` with `hub.challenge`, and `hub.verify_token` compared".to_owned(),
+        Handshake::Echo { method, parameter } => {
+            format!("`{method}` with the parameter {}, echoed", code(parameter))
+        }
+        Handshake::Head => "`HEAD`, answered 200".to_owned(),
+        Handshake::EchoHeader { header, .. } => format!("`GET` with the header {}, echoed", code(header)),
+        Handshake::SignParameter { parameter, .. } => {
+            format!("`GET` with the parameter {}, answered with its MAC", code(parameter))
+        }
+        Handshake::Signed { when, answer } => {
+            let place = match answer {
+                SignedAnswer::Echo { pointer } | SignedAnswer::Sign { pointer, .. } => Some(pointer),
+                _ => None,
+            };
+            let held = when.iter().filter_map(|when| match when {
+                When::Is { pointer, value } => Some(format!("body {} is {}", code(pointer), code(value))),
+                _ => None,
+            });
+            let echoed = place.filter(|_| when.is_empty()).map(|place| format!("body has {}", code(place)));
+            format!("signed, {}", listed(held.chain(echoed), " and ", |held| held))
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn proof(preset: &Provider) -> String {
+    let summary = preset.scheme().summary();
+    let written = listed(summary.written.split(" or "), " or ", code);
+    match &summary.place {
+        Some(place) => format!("{written} {place}"),
+        None => format!("{}: {written}", listed(summary.headers.iter(), " or ", code)),
+    }
+}
+
 fn row(name: &str, preset: &Provider) -> [String; COLUMNS.len()] {
     let constant = name.to_uppercase().replace('-', "_");
     let summary = preset.scheme().summary();
-    let header = listed(summary.headers.iter(), " or ", code);
     let marked = |cell: String, facts: &[Fact]| format!("{cell}{}", mark(preset, facts));
     [
         format!("[`{constant}`]({})", preset.docs_url().unwrap()),
-        marked(format!("{header}: {}", code(&summary.written)), &[Fact::Signature]),
+        marked(proof(preset), &[Fact::Signature]),
         summary.algorithm,
         marked(summary.secret, &[Fact::Secret]),
         marked(summary.content.map_or("nothing".to_owned(), code), &[Fact::Content]),
@@ -198,6 +268,7 @@ fn row(name: &str, preset: &Provider) -> [String; COLUMNS.len()] {
         marked(preset.largest_body().map_or("–".to_owned(), size), &[Fact::LargestBody]),
         waits(preset),
         retries(preset),
+        listed(preset.handshakes(), "; or ", handshake),
     ]
 }
 
@@ -209,7 +280,7 @@ fn page() -> String {
     for (name, preset) in provider::all() {
         line(&row(name, preset));
     }
-    page.push_str("\n## What is no preset\n\n| | |\n| --- | --- |\n");
+    page.push_str("\n## What is no preset\n\n| what | why |\n| --- | --- |\n");
     for (what, why) in NO_PRESETS {
         writeln!(page, "| {what} | {why} |").unwrap();
     }
@@ -232,6 +303,34 @@ fn the_page_of_providers_is_what_the_presets_say() {
         kept == page,
         "docs/providers.md is not what the presets say; write it anew with UPDATE_DOCS=1. First difference: {differs:?}"
     );
+}
+
+/// A row is one line of so many cells, and its code is neither nested, nor empty, nor left open: what a reader of the page
+/// would see as odd marks.
+#[test]
+fn every_row_of_the_page_reads_as_a_table() {
+    for (name, preset) in provider::all() {
+        for (column, cell) in COLUMNS.iter().zip(row(name, preset)) {
+            let at = format!("{name}, {column}: {cell}");
+            assert!(!cell.contains('\n') && !cell.replace("\\|", "").contains('|'), "{at}");
+            let pieces: Vec<_> = cell.split('`').collect();
+            assert!(pieces.len() % 2 == 1, "code is left open in {at}");
+            let (code, prose): (Vec<_>, Vec<_>) =
+                pieces.iter().enumerate().partition(|(place, _)| place % 2 == 1);
+            for (_, span) in code {
+                let is_bare = !span.trim().is_empty() && !span.starts_with(' ') && !span.ends_with(' ');
+                assert!(is_bare, "empty code, or a blank at its edge, in {at}");
+            }
+            // Code that was put into code leaves prose with nothing around it.
+            for (place, between) in prose {
+                let is_inner = place > 0 && place + 1 < pieces.len();
+                assert!(
+                    !is_inner || between.starts_with([' ', ',', ';', ':', ']', '.']),
+                    "{between:?} in {at}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
