@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::{
     Fault,
     ledger::Ledger,
-    load::{Kind, Provider},
+    load::{Kind, Provider, under_load},
     postgres::Postgres,
     scratch::Scratch,
     server::{Server, free_address},
@@ -167,10 +167,7 @@ pub async fn test(program: PathBuf, length: Duration) -> Result<bool, Fault> {
         }
         Ok::<_, Fault>(())
     };
-    tokio::select! {
-        upset = upsets => upset?,
-        stopped = house.provider.send_without_end(A_SECOND) => match stopped? {},
-    }
+    under_load(&house.provider, A_SECOND, upsets).await?;
     house.provider.rest().await?;
     house.drained().await?;
     for worker in workers {
