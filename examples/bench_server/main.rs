@@ -10,11 +10,17 @@
 //!
 //! With the feature `sqlite` also `/inbox`, answered once the delivery is in an SQLite inbox, and `/fsync-each`, once it is
 //! appended to a file and synced by itself. Both files are in a directory of their own in `--data DIR` (here by default),
-//! which is removed at the end. With `--work` a worker runs what the inbox holds; GET `/processed` tells how much.
+//! which is removed at the end. With `--work` a worker runs what the inbox holds; GET `/processed` tells how much. With
+//! `--backlog N` the inbox holds so many deliveries before the server listens, and with `--postgres` it is in a
+//! private Postgres (feature `postgres`).
 
 #[cfg(feature = "sqlite")]
 mod durable;
 mod hand;
+#[cfg(all(feature = "sqlite", feature = "postgres", unix))]
+#[expect(dead_code, reason = "tests do more with a server")]
+#[path = "../../tests/it/support/postgres.rs"]
+mod server;
 
 use std::{error::Error, time::Duration};
 
@@ -103,6 +109,10 @@ fn arguments() -> Option<Arguments> {
             "--data" => durable.data = told.next()?.into(),
             #[cfg(feature = "sqlite")]
             "--work" => durable.work = true,
+            #[cfg(feature = "sqlite")]
+            "--backlog" => durable.backlog = told.next()?.parse().ok()?,
+            #[cfg(all(feature = "sqlite", feature = "postgres", unix))]
+            "--postgres" => durable.postgres = true,
             _ => return None,
         }
     }
@@ -115,7 +125,9 @@ fn arguments() -> Option<Arguments> {
 
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let Some(arguments) = arguments() else {
-        eprintln!("usage: bench_server --listen ADDRESS:PORT [--data DIR] [--work]");
+        eprintln!(
+            "usage: bench_server --listen ADDRESS:PORT [--data DIR] [--work] [--backlog N] [--postgres]"
+        );
         std::process::exit(2);
     };
     // One worker thread for the server, so that the load has the other core.
@@ -128,8 +140,8 @@ async fn serve(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>>
     let app = app()?;
     #[cfg(feature = "sqlite")]
     let (app, _files) = {
-        let files = durable::Files::create(&arguments.durable.data)?;
-        (app.merge(durable::routes(&files, arguments.durable.work)?), files)
+        let files = durable::Files::create(&arguments.durable)?;
+        (app.merge(durable::routes(&files, &arguments.durable).await?), files)
     };
     println!("listening on http://{}", listener.local_addr()?);
     let shutdown = async {

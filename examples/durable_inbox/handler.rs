@@ -27,7 +27,7 @@ pub async fn run(
     Json(orders): Json<Orders>,
 ) -> StatusCode {
     let Some(id) = delivery.id() else { return StatusCode::BAD_REQUEST };
-    if let Err(fault) = journal.begun(id.as_str(), attempt.number).await {
+    if let Err(fault) = journal.write(format!("{} {}\n", id.as_str(), attempt.number)).await {
         tracing::error!(%fault, "an attempt cannot be written down");
         return StatusCode::INTERNAL_SERVER_ERROR;
     }

@@ -28,11 +28,11 @@ impl Journal {
         Ok(Self { entries })
     }
 
-    /// Ends once the attempt's line is on the disk.
-    pub async fn begun(&self, id: &str, attempt: u32) -> io::Result<()> {
+    /// Ends once the line is on the disk.
+    pub async fn write(&self, line: String) -> io::Result<()> {
         let (reply, written) = oneshot::channel();
         let gone = |_| io::Error::other("the thread that writes has ended");
-        self.entries.send((format!("{id} {attempt}\n"), reply)).map_err(|_| gone(()))?;
+        self.entries.send((line, reply)).map_err(|_| gone(()))?;
         written.await.map_err(|_| gone(()))?
     }
 }

@@ -5,8 +5,9 @@ use std::{
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
@@ -28,7 +29,9 @@ const FAILING: u64 = 100;
 const SLOW: u64 = 5;
 /// How often a delivery is sent in all.
 const TRIES: u32 = 8;
+/// After the first try; each pause is longer by as much, up to ten times.
 const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a delivery is to go; its id says so too.
@@ -75,12 +78,31 @@ impl Kind {
     }
 }
 
+/// One request, and what came of it. Times are those of the day, in microseconds, as servers write them too.
+pub struct Answer {
+    pub id: String,
+    pub sent: u64,
+    pub answered: u64,
+    /// None where the connection broke.
+    pub status: Option<StatusCode>,
+}
+
+/// The time of day.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Clones are the same provider.
 #[derive(Clone)]
 pub struct Provider {
     urls: Arc<[String]>,
-    /// One in so many is sent twice at once, to different servers.
+    /// One in so many is sent twice at once, to different servers where there are some.
     duplicated: Option<u64>,
+    /// One in so many comes again some time after it was acknowledged, up to this long.
+    redelivered: Option<(u64, Duration)>,
+    tries: u32,
+    answers: Option<mpsc::Sender<Answer>>,
     secret: SigningSecret,
     client: Client<HttpConnector, Full<Bytes>>,
     ledger: Ledger,
@@ -98,6 +120,9 @@ impl Provider {
         Ok(Self {
             urls: servers.iter().map(|server| format!("http://{server}/github")).collect(),
             duplicated: None,
+            redelivered: None,
+            tries: TRIES,
+            answers: None,
             secret: SigningSecret::from_text(secret)?,
             client: builder.build_http(),
             ledger,
@@ -112,13 +137,23 @@ impl Provider {
         Self { duplicated: Some(one_in), ..self }
     }
 
+    /// The same, that sends one in so many again, up to `within` after it was acknowledged.
+    pub fn redelivering(self, one_in: u64, within: Duration) -> Self {
+        Self { redelivered: Some((one_in, within)), ..self }
+    }
+
+    /// The same, that sends each up to so many times, and tells what came of each request.
+    pub fn telling(self, tries: u32, answers: mpsc::Sender<Answer>) -> Self {
+        Self { tries, answers: Some(answers), ..self }
+    }
+
     /// How many deliveries there were so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
 
     /// Sends so many deliveries a second until it is dropped.
-    pub async fn send_without_end(&self, a_second: u32) -> Result<std::convert::Infallible, Fault> {
+    async fn send_without_end(&self, a_second: u32) -> Result<std::convert::Infallible, Fault> {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / a_second);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -139,6 +174,7 @@ impl Provider {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}-{number}", kind.id());
         let twice = self.duplicated.is_some_and(|one_in| number.is_multiple_of(one_in));
+        let again = self.redelivered.filter(|(one_in, _)| number % one_in == one_in / 2);
         let provider = self.clone();
         tokio::spawn(async move {
             let first = provider.deliver(&id, number, kind.payload());
@@ -146,6 +182,10 @@ impl Provider {
                 tokio::join!(first, provider.deliver(&id, number + 1, kind.payload()));
             } else {
                 first.await;
+            }
+            if let Some((_, within)) = again {
+                tokio::time::sleep(within.mul_f64(fastrand::f64())).await;
+                provider.deliver(&id, number, kind.payload()).await;
             }
             drop(place);
         });
@@ -163,14 +203,21 @@ impl Provider {
     }
 
     async fn deliver(&self, id: &str, number: u64, payload: &'static str) {
-        for attempt in 1..=TRIES {
-            match tokio::time::timeout(PATIENCE, self.post(id, self.url(number), payload)).await {
-                Ok(Ok(status)) if status.is_success() => return self.ledger.acknowledged(id).await,
-                Ok(Ok(status)) if !status.is_server_error() => {
+        for attempt in 1..=self.tries {
+            let sent = now();
+            let posted = tokio::time::timeout(PATIENCE, self.post(id, self.url(number), payload)).await;
+            let status = posted.ok().and_then(Result::ok);
+            if let Some(answers) = &self.answers {
+                // Nobody reads any more once the test was interrupted.
+                let _ = answers.send(Answer { id: id.to_owned(), sent, answered: now(), status });
+            }
+            match status {
+                Some(status) if status.is_success() => return self.ledger.acknowledged(id).await,
+                Some(status) if !is_retried(status) => {
                     self.refused.get_or_init(|| format!("{id} was answered {status}"));
                     return;
                 }
-                _ => tokio::time::sleep(PAUSE * attempt).await,
+                _ => tokio::time::sleep(PAUSE * attempt.min(LONGEST_PAUSE)).await,
             }
         }
     }
@@ -191,4 +238,21 @@ impl Provider {
         drop(answer.into_body().collect().await);
         Ok(status)
     }
+}
+
+/// Does something while so many deliveries a second arrive.
+pub async fn under_load<T>(
+    provider: &Provider,
+    a_second: u32,
+    doing: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    tokio::select! {
+        done = doing => done,
+        stopped = provider.send_without_end(a_second) => match stopped? {},
+    }
+}
+
+/// As most providers do it: any other answer is final.
+fn is_retried(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }

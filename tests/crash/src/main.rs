@@ -1,17 +1,17 @@
 //! Kills a server with an inbox again and again under load, and looks for what is lost.
 //!
 //! ```text
-//! crash SERVER sqlite|postgres|transaction|memory KILLS
+//! crash SERVER sqlite|postgres|transaction|redis|memory KILLS
 //! crash SERVER many SECONDS
 //! crash SERVER paused
 //! ```
 //!
-//! SERVER is the program of the example `durable_inbox`, for `transaction` that of the example of that name;
-//! `scripts/crash` builds and names it. What is acknowledged is
-//! written down by this process, which nobody kills, and compared with what the server's handler and store say in the
-//! end. Ends with 0 when nothing is lost and nothing ran twice without having been in flight at a kill; for `memory`, the
+//! SERVER is the program of the example `durable_inbox`, for `transaction` that of the example of that name and for `redis`
+//! that of `shared_claims`; `scripts/crash` builds and names it. What is acknowledged is written down by this process, which
+//! nobody kills, and compared with what the server's handler and store say in the end. Ends with 0 when nothing is lost and nothing ran twice without having been in flight at a kill; for `memory`, the
 //! negative control, when something is lost.
 
+mod claims;
 mod effects;
 mod ledger;
 mod load;
@@ -20,6 +20,9 @@ mod phases;
 #[expect(dead_code, reason = "the tests of the store need more of it")]
 #[path = "../../it/support/postgres.rs"]
 mod postgres;
+#[expect(dead_code, reason = "the tests of the store need more of it")]
+#[path = "../../it/support/redis.rs"]
+mod redis;
 #[path = "../../it/support/scratch.rs"]
 mod scratch;
 mod server;
@@ -59,6 +62,7 @@ async fn main() -> ExitCode {
 enum Mode {
     Kill(Store, u32),
     Transaction(u32),
+    Claims(u32),
     Many(Duration),
     Paused,
 }
@@ -68,6 +72,7 @@ fn parse(arguments: &[String]) -> Option<(PathBuf, Mode)> {
     let (program, mode) = match words[..] {
         [program, "paused"] => (program, Mode::Paused),
         [program, "transaction", kills] => (program, Mode::Transaction(kills.parse().ok()?)),
+        [program, "redis", kills] => (program, Mode::Claims(kills.parse().ok()?)),
         [program, "many", seconds] => (program, Mode::Many(Duration::from_secs(seconds.parse().ok()?))),
         [program, store, kills] => (program, Mode::Kill(Store::named(store)?, kills.parse().ok()?)),
         _ => return None,
@@ -80,6 +85,7 @@ async fn run(program: PathBuf, mode: Mode) -> Result<bool, Fault> {
         Mode::Kill(Store::Memory, kills) => control(program, kills).await,
         Mode::Kill(store, kills) => test(program, store, kills).await,
         Mode::Transaction(kills) => effects::test(program, kills).await,
+        Mode::Claims(kills) => claims::test(program, kills).await,
         Mode::Many(length) => many::test(program, length).await,
         Mode::Paused => many::paused(program).await,
     }
@@ -87,7 +93,7 @@ async fn run(program: PathBuf, mode: Mode) -> Result<bool, Fault> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: crash SERVER sqlite|postgres|transaction|memory KILLS\n       crash SERVER many SECONDS\n       crash SERVER paused"
+        "usage: crash SERVER sqlite|postgres|transaction|redis|memory KILLS\n       crash SERVER many SECONDS\n       crash SERVER paused"
     );
     ExitCode::from(2)
 }

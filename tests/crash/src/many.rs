@@ -12,7 +12,7 @@ use tokio::process::Command;
 use crate::{
     Fault,
     ledger::Ledger,
-    load::{Kind, Provider},
+    load::{Kind, Provider, under_load},
     postgres::Postgres,
     scratch::Scratch,
     server::{Server, free_address},
@@ -167,10 +167,7 @@ pub async fn test(program: PathBuf, length: Duration) -> Result<bool, Fault> {
         }
         Ok::<_, Fault>(())
     };
-    tokio::select! {
-        upset = upsets => upset?,
-        stopped = house.provider.send_without_end(A_SECOND) => match stopped? {},
-    }
+    under_load(&house.provider, A_SECOND, upsets).await?;
     house.provider.rest().await?;
     house.drained().await?;
     for worker in workers {
@@ -181,7 +178,8 @@ pub async fn test(program: PathBuf, length: Duration) -> Result<bool, Fault> {
 
 /// A worker is paused in the middle of its runs, past its lease; another one finishes them.
 pub async fn paused(program: PathBuf) -> Result<bool, Fault> {
-    const RUNNING: u32 = 20;
+    // What a worker takes over it runs alone, so that each of them takes the second one the whole of its time.
+    const RUNNING: u32 = 8;
     let house = House::open(program, 1).await?;
     let first = house.worker(0).await?;
     for _ in 0..RUNNING {

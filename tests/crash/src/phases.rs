@@ -1,7 +1,6 @@
 //! What is done to the server, in its order.
 
 use std::{
-    future::Future,
     ops::Range,
     path::PathBuf,
     time::{Duration, Instant},
@@ -10,7 +9,7 @@ use std::{
 use crate::{
     Fault,
     ledger::Ledger,
-    load::{Kind, Provider},
+    load::{Kind, Provider, under_load},
     postgres::Postgres,
     scratch::Scratch,
     server::{Server, Settings, free_address},
@@ -97,9 +96,9 @@ impl Bench {
     pub async fn run(&mut self, kills: u32) -> Result<Verdict, Fault> {
         let mut server = self.settings.start().await?;
         let provider = self.provider.clone();
-        server = under_load(&provider, self.kill_servers(server, kills)).await?;
+        server = under_load(&provider, A_SECOND, self.kill_servers(server, kills)).await?;
         if self.postgres.is_some() {
-            under_load(&provider, self.kill_postgres(1 + kills / 5)).await?;
+            under_load(&provider, A_SECOND, self.kill_postgres(1 + kills / 5)).await?;
         }
         provider.rest().await?;
         self.drained().await?;
@@ -119,7 +118,7 @@ impl Bench {
     pub async fn control(&mut self, kills: u32) -> Result<(usize, usize), Fault> {
         let server = self.settings.start().await?;
         let provider = self.provider.clone();
-        let server = under_load(&provider, self.kill_servers(server, kills)).await?;
+        let server = under_load(&provider, A_SECOND, self.kill_servers(server, kills)).await?;
         provider.rest().await?;
         server.stop().await?;
         let acknowledged = self.ledger.ids()?;
@@ -229,15 +228,4 @@ impl Bench {
 
 fn life() -> Duration {
     Duration::from_millis(fastrand::u64(LIFE))
-}
-
-/// Does something while deliveries arrive.
-async fn under_load<T>(
-    provider: &Provider,
-    doing: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    tokio::select! {
-        done = doing => done,
-        stopped = provider.send_without_end(A_SECOND) => match stopped? {},
-    }
 }
