@@ -77,6 +77,26 @@ pub enum OpenError {
         source: rusqlite::Error,
     },
 
+    /// What has been written to the log before cannot be synced, so that it must not be relied on.
+    #[error("the write-ahead log of {path:?} cannot be written to the disk")]
+    Log {
+        /// The database's path.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+
+    /// A sync of the database has failed while this store had it open, and others have it open too. What the disk lacks is
+    /// still in the log, and is copied again by whoever opens the file first once nobody has it open.
+    #[error(
+        "a sync of {path:?} has failed, and others have it open: close or restart all that have, and nothing is lost"
+    )]
+    InDoubt {
+        /// The database's path.
+        path: PathBuf,
+    },
+
     /// The system has no thread left.
     #[error("no thread can be started for the store")]
     Thread(#[source] io::Error),

@@ -50,13 +50,15 @@
 //! [`Uncertain`](crate::store::StoreError::Uncertain), a lock that another process holds too long
 //! [`Slow`](crate::store::StoreError::Slow), and too many waiting requests
 //! [`Unavailable`](crate::store::StoreError::Unavailable), at once. The store works again when the fault has gone. What a killed
-//! process may have left in the log without a sync is copied into the file and synced when it is opened, before anybody is
-//! told of it. A damaged row becomes a dead letter. A file that was moved, removed or replaced while it was open is
+//! process may have left in the log without a sync is written anew and synced when it is opened, before anybody is
+//! told of it. After a sync of the database has failed the file is opened anew, for which no other process may have it open: until
+//! then all is [`Unavailable`](crate::store::StoreError::Unavailable). A damaged row becomes a dead letter. A file that was moved, removed or replaced while it was open is
 //! [`Uncertain`](crate::store::StoreError::Uncertain) once and then refused, until it is put back.
 
 mod admin;
 mod checkpoint;
 mod claim;
+mod doubt;
 mod error;
 mod fault;
 mod line;

@@ -31,6 +31,11 @@ impl Readers {
         Arc::new(Self { place, idle: Mutex::default(), permits })
     }
 
+    /// Closes the connections that nobody uses just now.
+    pub(super) fn close_idle(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Runs `query` on a thread for blocking work, in one snapshot of the database.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,

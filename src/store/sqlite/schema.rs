@@ -4,7 +4,11 @@ use std::{path::Path, thread, time::Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
 
-use super::{error::OpenError, place::Place};
+use super::{
+    doubt::{check_recovered, leave_log, rewrite_log},
+    error::OpenError,
+    place::Place,
+};
 use crate::{
     clock::{SharedClock, SystemClock},
     defaults,
@@ -60,9 +64,13 @@ pub(super) fn set_up(path: &Path, options: &Options) -> Result<Connection, OpenE
     Ok(connection)
 }
 
-/// The same for a database that was set up before: a file that is gone is not made anew.
-pub(super) fn reopen(place: &Place, options: &Options) -> Result<Connection, OpenError> {
+/// The same for a database that was set up before: a file that is gone is not made anew. After a sync has failed the log must
+/// have been recovered.
+pub(super) fn reopen(place: &Place, options: &Options, in_doubt: bool) -> Result<Connection, OpenError> {
     let connection = connect_again(place, options)?;
+    if in_doubt {
+        check_recovered(&connection, place)?;
+    }
     migrate(&connection, place.path())?;
     Ok(connection)
 }
@@ -99,6 +107,8 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
     let failed = |source| OpenError::Open { path: path.into(), source };
     let connection = Connection::open_with_flags(path, flags(access)).map_err(failed)?;
     connection.busy_timeout(defaults::SQLITE_BUSY).map_err(failed)?;
+    // Until it is known that all is well.
+    leave_log(&connection, true).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
@@ -215,6 +225,10 @@ fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
             begun => break begun.map_err(failed)?,
         }
     };
+    // A process that was killed, or whose sync failed, may have left a transaction in the log that never reached the disk,
+    // and that SQLite now takes for committed. So it is, once the log has been written anew, before anybody is told of it, and
+    // before any of it is copied: a power cut in the middle of that would find pages newer than the log.
+    rewrite_log(path).map_err(|source| OpenError::Log { path: path.into(), source })?;
     let found = pragma(&transaction, "user_version").map_err(failed)?;
     check_schema(path, found)?;
     let done = usize::try_from(found).unwrap_or(0);
@@ -225,17 +239,12 @@ fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
         transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
         transaction.pragma_update(None, "user_version", KNOWN).map_err(failed)?;
     }
-    // A process that was killed, or whose sync failed, may have left a transaction in the log that never reached the disk,
-    // and that SQLite now takes for committed. A write has all of the log synced, before anybody is told of what is in it.
     transaction.execute("UPDATE counters SET opened = opened + 1 WHERE one = 1", []).map_err(failed)?;
     transaction.commit().map_err(failed)?;
     copy_log(connection).map_err(failed)
 }
 
-/// Copies the log into the database and syncs that.
-///
-/// After a sync has failed, the system may take what it could not write for written: a later sync of the log then
-/// succeeds and writes nothing. Copied pages are written and synced anew.
+/// Copies the log into the database and syncs that, so that the log begins short.
 fn copy_log(connection: &Connection) -> rusqlite::Result<()> {
     match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
         // Another process uses it just now.

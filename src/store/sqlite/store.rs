@@ -12,14 +12,13 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::{
-    checkpoint::Checkpointer,
     error::OpenError,
     place::Place,
     query,
     readers::Readers,
     request::{AdminChange, Claim, ClaimChange, Job, Lease, Reply, Request, RunChange},
     schema::{self, Options},
-    writer::{Shared, Writer},
+    writer::{Connections, Shared, Writer},
 };
 use crate::{
     clock::SharedClock,
@@ -112,11 +111,12 @@ impl SqliteBuilder {
         let place = Place::of(&path)?;
         let clock = Arc::clone(&options.clock);
         let shared = Arc::new(Shared::default());
-        let checkpointer = Checkpointer::start(place.clone(), options.clone()).map_err(OpenError::Thread)?;
-        let writer = Writer::new(place.clone(), options, connection, Arc::clone(&shared), checkpointer);
+        let readers = Readers::new(place.clone());
+        let connections = Connections::open(connection, &place, &options)?;
+        let writer = Writer::new(place, options, connections, Arc::clone(&shared), Arc::clone(&readers));
         let thread = thread::Builder::new().name("inbox-writer".into()).spawn(move || writer.work());
         let writer = Some(thread.map_err(OpenError::Thread)?);
-        Ok(SqliteStore(Arc::new(Open { readers: Readers::new(place), path, shared, clock, writer })))
+        Ok(SqliteStore(Arc::new(Open { readers, path, shared, clock, writer })))
     }
 }
 

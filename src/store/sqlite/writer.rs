@@ -14,12 +14,15 @@ use tokio::sync::Notify;
 
 use super::{
     admin,
-    checkpoint::Checkpointer,
+    checkpoint::{Checkpointer, warn},
     claim,
-    fault::{Stage, is_of_one, meaning, spoils_connection},
+    doubt::leave_log,
+    error::OpenError,
+    fault::{Stage, casts_doubt, is_of_one, meaning, spoils_connection},
     line::Line,
     place::Place,
     put,
+    readers::Readers,
     request::Request,
     run,
     schema::{self, Options, is_busy},
@@ -48,12 +51,28 @@ pub(super) struct Shared {
 pub(super) struct Writer {
     place: Place,
     options: Options,
-    /// Missing after a fault that may have spoilt it.
-    connection: Option<Connection>,
+    /// Missing after a fault that may have spoilt them.
+    connections: Option<Connections>,
+    /// Whether pages that count as copied may be missing on the disk.
+    in_doubt: bool,
     timeline: Timeline,
     failing: bool,
     shared: Arc<Shared>,
+    readers: Arc<Readers>,
+}
+
+/// All that write. They are opened and closed together, so that SQLite recovers the log when it is in doubt.
+pub(super) struct Connections {
+    writer: Connection,
     checkpointer: Checkpointer,
+}
+
+impl Connections {
+    pub(super) fn open(writer: Connection, place: &Place, options: &Options) -> Result<Self, OpenError> {
+        let other = schema::connect_again(place, options)?;
+        let checkpointer = Checkpointer::start(other).map_err(OpenError::Thread)?;
+        Ok(Self { writer, checkpointer })
+    }
 }
 
 /// Tells waiting callers when the thread stops before its time.
@@ -69,18 +88,19 @@ impl Writer {
     pub(super) fn new(
         place: Place,
         options: Options,
-        connection: Connection,
+        connections: Connections,
         shared: Arc<Shared>,
-        checkpointer: Checkpointer,
+        readers: Arc<Readers>,
     ) -> Self {
         Self {
             place,
             options,
-            connection: Some(connection),
+            connections: Some(connections),
+            in_doubt: false,
             timeline: Timeline::default(),
             failing: false,
             shared,
-            checkpointer,
+            readers,
         }
     }
 
@@ -94,6 +114,26 @@ impl Writer {
             }
             self.checkpoint();
         }
+        self.close();
+    }
+
+    /// Closes what writes. The log stays where it is when it may hold what the database lacks.
+    fn close(&mut self) {
+        let Some(Connections { writer, checkpointer }) = self.connections.take() else { return };
+        self.in_doubt |= checkpointer.end();
+        if let Err(error) = leave_log(&writer, self.in_doubt || self.place.check().is_err()) {
+            warn(&error);
+        }
+    }
+
+    /// Opens what writes anew.
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        // They would keep SQLite from recovering the log.
+        self.readers.close_idle();
+        let writer = schema::reopen(&self.place, &self.options, self.in_doubt)?;
+        self.connections = Some(Connections::open(writer, &self.place, &self.options)?);
+        self.in_doubt = false;
+        Ok(())
     }
 
     /// Runs requests in one transaction and answers them. Returns the runs that nobody waits for any more.
@@ -118,15 +158,18 @@ impl Writer {
     }
 
     fn commit(&mut self, batch: &mut [Request]) -> Result<(), Fault> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => schema::reopen(&self.place, &self.options).map_err(|error| Fault {
-                meaning: StoreError::Unavailable { reason: error.to_string() },
-                is_of_one: false,
-            })?,
+        let failed = |meaning| Fault { meaning, is_of_one: false };
+        if self.connections.as_ref().is_some_and(|open| open.checkpointer.has_failed()) {
+            self.close();
+        }
+        if self.connections.is_none() {
+            self.reopen().map_err(|error| failed(StoreError::Unavailable { reason: error.to_string() }))?;
+        }
+        let Some(Connections { writer: connection, .. }) = &self.connections else {
+            return Err(failed(StoreError::Unavailable { reason: "the file is not open".into() }));
         };
         let before = connection.total_changes();
-        match attempt(&connection, &mut self.timeline, &*self.options.clock, batch) {
+        match attempt(connection, &mut self.timeline, &*self.options.clock, batch) {
             Ok(became_due) => {
                 if connection.total_changes() != before {
                     self.shared.commits.fetch_add(1, Ordering::Relaxed);
@@ -134,18 +177,18 @@ impl Writer {
                 // What was committed to a file that is no longer there is as good as lost, though it may be put back.
                 if let Err(replaced) = self.place.check() {
                     let meaning = StoreError::Uncertain { reason: replaced.to_string() };
-                    return Err(Fault { meaning, is_of_one: false });
+                    self.close();
+                    return Err(failed(meaning));
                 }
                 if became_due {
                     self.shared.due.notify_waiters();
                 }
-                self.connection = Some(connection);
                 Ok(())
             }
             Err((error, stage)) => {
                 let rolled_back = connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok();
-                if rolled_back && !spoils_connection(&error) {
-                    self.connection = Some(connection);
+                if !rolled_back || spoils_connection(&error) {
+                    self.close();
                 }
                 let is_of_one = stage == Stage::Before && is_of_one(&error);
                 Err(Fault { meaning: meaning(&error, stage), is_of_one })
@@ -155,7 +198,10 @@ impl Writer {
 
     /// Has the write-ahead log copied into the database before it grows without bound.
     fn checkpoint(&mut self) {
-        let Some(connection) = &self.connection else { return };
+        let Some(Connections { writer: connection, checkpointer }) = &self.connections else { return };
+        if checkpointer.is_busy() {
+            return;
+        }
         // Counts pages, and copies none.
         let Ok((logged, copied)) = connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::NOOP) else {
             return;
@@ -170,10 +216,14 @@ impl Writer {
         // pass beside them, so the last few pages are copied here.
         if left <= begin / REST || logged >= begin.saturating_mul(MUST) {
             if let Err(error) = connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE) {
-                tracing::warn!(%error, "the SQLite store could not copy its log");
+                warn(&error);
+                self.in_doubt |= casts_doubt(&error);
             }
         } else {
-            self.checkpointer.wake();
+            checkpointer.wake();
+        }
+        if self.in_doubt {
+            self.close();
         }
     }
 }

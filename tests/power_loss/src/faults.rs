@@ -2,10 +2,11 @@
 
 use std::{env, ffi::c_int, fs, io, path::Path};
 
+use rusqlite::Connection;
 use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_FSYNC, SQLITE_IOERR_WRITE, SQLITE_OK, SQLITE_READONLY};
 use tower_webhook::store::{InboxAdmin, InboxStore, Put, SqliteStore, StoreError};
 
-use crate::{child::record, shim};
+use crate::{child::record, disk::Disk, shim};
 
 /// A fault: which calls fail, with which code, and whether the store must know that nothing was kept.
 type Fault = (fn(c_int), c_int, fn(&StoreError) -> bool);
@@ -17,9 +18,12 @@ const FAULTS: [Fault; 4] = [
     (shim::fail_writes, SQLITE_READONLY, |error| matches!(error, StoreError::Uncertain { .. })),
 ];
 
+/// Far more deliveries than fit into the log before it is copied.
+const MANY: u64 = 1000;
+
 /// Returns whether the store said what it must, and worked again each time.
 pub(crate) fn run() -> io::Result<bool> {
-    shim::install();
+    shim::install(Disk::default());
     let directory = env::temp_dir().join(format!("disk-faults-{}", std::process::id()));
     fs::create_dir_all(&directory)?;
     let store = SqliteStore::open(directory.join("inbox.db")).map_err(io::Error::other)?;
@@ -27,6 +31,7 @@ pub(crate) fn run() -> io::Result<bool> {
     let well = runtime.block_on(all(&store));
     drop(store);
     let well = well & runtime.block_on(restart(&directory.join("again.db")))?;
+    let well = well & runtime.block_on(shared(&directory.join("shared.db")))?;
     fs::remove_dir_all(&directory)?;
     Ok(well)
 }
@@ -83,4 +88,53 @@ async fn restart(path: &Path) -> io::Result<bool> {
         shim::unsynced()
     );
     Ok(well)
+}
+
+/// After a sync of the database has failed, SQLite counts pages as copied that are on no disk. It forgets the count when nobody
+/// has the file open any more, and until then nothing may be acknowledged.
+async fn shared(path: &Path) -> io::Result<bool> {
+    const LOG: u64 = 64 * 1024;
+    let store = SqliteStore::builder(path).log(LOG).open().map_err(io::Error::other)?;
+    let mut stored = 0_u64;
+    let put = async |number: &mut u64| {
+        *number += 1;
+        store.put(record(format!("{number} shared"), 16 * 1024)).await
+    };
+    let (other, third) = (Connection::open(path), Connection::open(path));
+    let (other, third) = (other.map_err(io::Error::other)?, third.map_err(io::Error::other)?);
+    put(&mut stored).await.map_err(io::Error::other)?;
+    // What it looks at may not be copied over, so that the log is copied up to there and not synced.
+    other.execute_batch("BEGIN; SELECT * FROM counters").map_err(io::Error::other)?;
+    while copied(&third)? == 0 && stored < MANY {
+        put(&mut stored).await.map_err(io::Error::other)?;
+    }
+    other.execute_batch("COMMIT").map_err(io::Error::other)?;
+    shim::fail_database_syncs(SQLITE_IOERR_FSYNC);
+    let refused = loop {
+        match put(&mut stored).await {
+            Err(error) => break Some(error),
+            Ok(_) if stored > 2 * MANY => break None,
+            Ok(_) => {}
+        }
+    };
+    shim::fail_database_syncs(SQLITE_OK);
+    let still = put(&mut stored).await;
+    drop((other, third));
+    let again = put(&mut stored).await;
+    let tells = |error: &StoreError| matches!(error, StoreError::Unavailable { reason } if reason.contains("others have it open"));
+    let well = refused.as_ref().is_some_and(tells)
+        && still.as_ref().is_err_and(tells)
+        && again == Ok(Put::Stored)
+        && shim::unsynced() == 0;
+    println!(
+        "{} shared: {refused:?}, {still:?}, {again:?}, {} unsynced",
+        if well { "ok" } else { "WRONG" },
+        shim::unsynced()
+    );
+    Ok(well)
+}
+
+/// Pages of the log that count as copied.
+fn copied(connection: &Connection) -> io::Result<i64> {
+    connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(2)).map_err(io::Error::other)
 }

@@ -8,6 +8,7 @@
 //! their lengths say; names are C strings that outlive the file. `unsafe` blocks below rely on that and on nothing else.
 
 use std::{
+    collections::BTreeMap,
     ffi::{CStr, c_char, c_int, c_void},
     mem,
     path::Path,
@@ -21,17 +22,25 @@ use std::{
 };
 
 use rusqlite::ffi::{
-    SQLITE_ERROR, SQLITE_OK, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_int64,
-    sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
+    SQLITE_ERROR, SQLITE_IOERR, SQLITE_IOERR_FSYNC, SQLITE_OK, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_MAIN_JOURNAL,
+    SQLITE_OPEN_WAL, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find,
+    sqlite3_vfs_register,
 };
 
-use crate::disk::Disk;
+use crate::{
+    disk::{Disk, Syncs},
+    system::within,
+};
 
 static DISK: Mutex<Option<Disk>> = Mutex::new(None);
 static CUT: AtomicBool = AtomicBool::new(false);
 /// What writing and syncing answer instead of doing it; 0 is nothing.
 static WRITE_FAULT: AtomicI32 = AtomicI32::new(SQLITE_OK);
 static SYNC_FAULT: AtomicI32 = AtomicI32::new(SQLITE_OK);
+/// What syncing a database answers, while its log can be synced.
+static DATABASE_SYNC_FAULT: AtomicI32 = AtomicI32::new(SQLITE_OK);
+/// Whether the process has been killed, as far as its files can tell.
+static KILLED: AtomicBool = AtomicBool::new(false);
 /// The system's own, which never moves.
 static SYSTEM: AtomicPtr<sqlite3_vfs> = AtomicPtr::new(ptr::null_mut());
 
@@ -41,11 +50,13 @@ struct File {
     base: sqlite3_file,
     /// Null where a power cut does not matter to the file.
     path: *const c_char,
+    /// The failures of the file's syncs that were before it was opened, or that it has been told of.
+    known: u64,
 }
 
 /// Makes the simulated disk the one that this process's databases are on.
-pub(crate) fn install() {
-    *lock() = Some(Disk::default());
+pub(crate) fn install(disk: Disk) {
+    *lock() = Some(disk);
     // SAFETY: a null name asks for the default, which SQLite always has on systems with files.
     let system = unsafe { sqlite3_vfs_find(ptr::null()) };
     assert!(!system.is_null(), "SQLite has no file system");
@@ -63,13 +74,13 @@ pub(crate) fn install() {
 }
 
 /// Cuts the power: nothing is written or synced from now on, and what the disk holds goes into `directory`. Returns how
-/// many syncs there had been of logs and of databases.
-pub(crate) fn cut(directory: &Path, chance: &mut fastrand::Rng) -> std::io::Result<(u64, u64)> {
+/// many syncs there had been.
+pub(crate) fn cut(directory: &Path, chance: &mut fastrand::Rng) -> std::io::Result<Syncs> {
     let disk = lock();
     CUT.store(true, Ordering::SeqCst);
-    let Some(disk) = &*disk else { return Ok((0, 0)) };
-    disk.cut(directory, chance)?;
-    Ok((disk.log_syncs, disk.database_syncs))
+    let Some(disk) = &*disk else { return Ok(Syncs::default()) };
+    within(|| disk.cut(directory, chance))?;
+    Ok(disk.syncs)
 }
 
 /// Has every write answer with this code of SQLite, until it is [`SQLITE_OK`] again.
@@ -80,6 +91,72 @@ pub(crate) fn fail_writes(code: c_int) {
 /// The same for syncs.
 pub(crate) fn fail_syncs(code: c_int) {
     SYNC_FAULT.store(code, Ordering::SeqCst);
+}
+
+/// The same for syncs of databases alone, and not of their logs.
+pub(crate) fn fail_database_syncs(code: c_int) {
+    DATABASE_SYNC_FAULT.store(code, Ordering::SeqCst);
+}
+
+/// What a process that is killed does from then on: nothing. What it has written and not synced stays with the system.
+pub(crate) fn kill(dead: bool) {
+    KILLED.store(dead, Ordering::SeqCst);
+}
+
+pub(crate) fn is_killed() -> bool {
+    KILLED.load(Ordering::SeqCst)
+}
+
+fn sync_now(disk: &mut Disk, path: &str, known: &mut u64) -> bool {
+    let synced = disk.sync(path, known);
+    if !synced && disk.kills() {
+        kill(true);
+    }
+    synced
+}
+
+/// What a call answers in place of doing it.
+fn fault(of_its_kind: &AtomicI32) -> Option<c_int> {
+    if KILLED.load(Ordering::SeqCst) {
+        return Some(SQLITE_IOERR);
+    }
+    Some(of_its_kind.load(Ordering::SeqCst)).filter(|&fault| fault != SQLITE_OK)
+}
+
+/// What files that are written to without SQLite have been told of, by descriptor, from their first write to their sync.
+static BESIDE: Mutex<BTreeMap<c_int, u64>> = Mutex::new(BTreeMap::new());
+
+/// A write to a file without SQLite. Returns nothing when it fails.
+pub(crate) fn write_beside(
+    descriptor: c_int,
+    path: &str,
+    offset: usize,
+    bytes: &[u8],
+    system: impl FnOnce() -> isize,
+) -> Option<isize> {
+    if fault(&WRITE_FAULT).is_some() {
+        return None;
+    }
+    Some(powered(|disk| {
+        let written = system();
+        if let (true, Ok(length)) = (disk.has(path), usize::try_from(written)) {
+            let known = disk.open(path);
+            BESIDE.lock().unwrap_or_else(PoisonError::into_inner).entry(descriptor).or_insert(known);
+            disk.write(path, offset, &bytes[..length]);
+        }
+        written
+    }))
+}
+
+/// A sync of such a file. Returns whether it succeeds.
+pub(crate) fn sync_beside(descriptor: c_int, path: &str) -> bool {
+    if fault(&SYNC_FAULT).is_some() {
+        return false;
+    }
+    powered(|disk| {
+        let known = BESIDE.lock().unwrap_or_else(PoisonError::into_inner).remove(&descriptor);
+        sync_now(disk, path, &mut known.unwrap_or_default())
+    })
 }
 
 /// Changes that a power cut might take back now.
@@ -141,16 +218,17 @@ unsafe extern "C" fn open(
         (*real).pMethods = ptr::null();
         open(system, name, real, flags, out_flags)
     };
-    let followed = flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL) != 0 && !name.is_null();
+    let follow = SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_MAIN_JOURNAL | SQLITE_OPEN_WAL;
+    let followed = flags & follow != 0 && !name.is_null();
     // SAFETY: `file` has room for a `File`, and a file that could not be opened must have no methods.
     unsafe {
         let methods = if opened == SQLITE_OK { &raw const METHODS } else { ptr::null() };
         let path = if followed { name } else { ptr::null() };
-        file.cast::<File>().write(File { base: sqlite3_file { pMethods: methods }, path });
+        file.cast::<File>().write(File { base: sqlite3_file { pMethods: methods }, path, known: 0 });
         if opened == SQLITE_OK
             && let Some(path) = self::path(file)
         {
-            powered(|disk| disk.open(path));
+            (*file.cast::<File>()).known = powered(|disk| disk.open(path));
         }
     }
     opened
@@ -159,6 +237,9 @@ unsafe extern "C" fn open(
 /// # Safety
 /// As SQLite calls `sqlite3_vfs.xDelete`.
 unsafe extern "C" fn delete(_: *mut sqlite3_vfs, name: *const c_char, sync: c_int) -> c_int {
+    if KILLED.load(Ordering::SeqCst) {
+        return SQLITE_IOERR;
+    }
     let system = SYSTEM.load(Ordering::SeqCst);
     // SAFETY: the name is a C string.
     let path = unsafe { CStr::from_ptr(name) }.to_str().unwrap_or_default();
@@ -229,12 +310,11 @@ unsafe extern "C" fn write(
     amount: c_int,
     offset: sqlite3_int64,
 ) -> c_int {
-    let fault = WRITE_FAULT.load(Ordering::SeqCst);
-    if fault != SQLITE_OK {
+    if let Some(fault) = fault(&WRITE_FAULT) {
         return fault;
     }
     powered(|disk| {
-        let written = pass!(file, xWrite, buffer, amount, offset);
+        let written = within(|| pass!(file, xWrite, buffer, amount, offset));
         let (Ok(length), Ok(at)) = (usize::try_from(amount), usize::try_from(offset)) else { return written };
         // SAFETY: the file is open, and SQLite's buffer holds `amount` bytes.
         let (path, bytes) = unsafe { (path(file), slice::from_raw_parts(buffer.cast::<u8>(), length)) };
@@ -248,6 +328,9 @@ unsafe extern "C" fn write(
 /// # Safety
 /// As SQLite calls `sqlite3_io_methods.xTruncate`.
 unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: sqlite3_int64) -> c_int {
+    if KILLED.load(Ordering::SeqCst) {
+        return SQLITE_IOERR;
+    }
     powered(|disk| {
         let truncated = pass!(file, xTruncate, size);
         // SAFETY: the file is open.
@@ -264,15 +347,16 @@ unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: sqlite3_int64) -> c
 /// # Safety
 /// As SQLite calls `sqlite3_io_methods.xSync`.
 unsafe extern "C" fn sync(file: *mut sqlite3_file, _: c_int) -> c_int {
-    let fault = SYNC_FAULT.load(Ordering::SeqCst);
-    if fault != SQLITE_OK {
+    if let Some(fault) = fault(&SYNC_FAULT) {
         return fault;
     }
-    // SAFETY: the file is open.
-    if let Some(path) = unsafe { path(file) } {
-        powered(|disk| disk.sync(path));
+    // SAFETY: the file is open, and SQLite uses it from one thread at a time.
+    let (path, known) = unsafe { (path(file), &mut (*file.cast::<File>()).known) };
+    if let Some(fault) = path.filter(|path| path.ends_with(".db")).and_then(|_| fault(&DATABASE_SYNC_FAULT)) {
+        return fault;
     }
-    SQLITE_OK
+    let synced = path.is_none_or(|path| powered(|disk| sync_now(disk, path, known)));
+    if synced { SQLITE_OK } else { SQLITE_IOERR_FSYNC }
 }
 
 /// Version 2: with shared memory, and without memory maps, which would write past us.

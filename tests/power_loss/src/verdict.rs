@@ -10,13 +10,14 @@ use std::{
 use rusqlite::Connection;
 use tower_webhook::store::{Filter, InboxAdmin, SqliteStore, State};
 
+use crate::{child::FILES, disk::Syncs};
+
 /// What callers have been told, over all cuts of a chain.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) stored: BTreeSet<String>,
     processed: BTreeSet<String>,
-    syncs: u64,
-    copies: u64,
+    syncs: Syncs,
 }
 
 impl Told {
@@ -27,8 +28,8 @@ impl Told {
         self.processed.extend(lines("processed")?.lines().map(str::to_owned));
         let syncs = lines("syncs")?;
         let mut syncs = syncs.split(' ').map(|number| number.parse().unwrap_or(0));
-        self.syncs = syncs.next().unwrap_or(0);
-        self.copies = syncs.next().unwrap_or(0);
+        let mut next = || syncs.next().unwrap_or(0);
+        self.syncs = Syncs { log: next(), database: next(), failed: next() };
         Ok(())
     }
 }
@@ -37,8 +38,7 @@ impl Told {
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) stored: u64,
-    syncs: u64,
-    copies: u64,
+    syncs: Syncs,
     lost: u64,
     undone: u64,
     damaged: u64,
@@ -52,8 +52,9 @@ impl Verdict {
 
     pub(crate) const fn add(&mut self, other: &Self) {
         self.stored += other.stored;
-        self.syncs += other.syncs;
-        self.copies += other.copies;
+        self.syncs.log += other.syncs.log;
+        self.syncs.database += other.syncs.database;
+        self.syncs.failed += other.syncs.failed;
         self.lost += other.lost;
         self.undone += other.undone;
         self.damaged += other.damaged;
@@ -62,10 +63,10 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stored, syncs, copies, lost, undone, damaged } = self;
+        let Self { stored, syncs: Syncs { log, database, failed }, lost, undone, damaged } = self;
         write!(
             f,
-            "{stored} told stored in {syncs} syncs of the log and {copies} of the database, {lost} lost, {undone} settlements undone, {damaged} databases damaged"
+            "{stored} told stored in {log} syncs of the log and {database} of the database, and {failed} that failed: {lost} lost, {undone} settlements undone, {damaged} databases damaged"
         )
     }
 }
@@ -74,14 +75,14 @@ impl fmt::Display for Verdict {
 pub(crate) fn judge(left: &Path, check: &Path, told: &Told) -> Result<Verdict, Box<dyn Error + Send + Sync>> {
     fs::remove_dir_all(check).ok();
     fs::create_dir_all(check)?;
-    for name in ["inbox.db", "inbox.db-wal"] {
+    for name in FILES {
         match fs::copy(left.join(name), check.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             copied => drop(copied?),
         }
     }
     let path = check.join("inbox.db");
-    let mut verdict = Verdict { syncs: told.syncs, copies: told.copies, ..Verdict::default() };
+    let mut verdict = Verdict { syncs: told.syncs, ..Verdict::default() };
     let states = match look(&path) {
         Ok(states) => states,
         Err(error) => {

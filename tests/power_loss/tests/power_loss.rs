@@ -22,7 +22,33 @@ fn without_a_sync_for_each_commit_the_same_cuts_lose() {
 }
 
 #[test]
+fn a_power_cut_after_failed_syncs_loses_nothing_that_was_acknowledged() {
+    let (kept, text) = power_loss(&["6", "--failing-syncs"]);
+    assert!(kept, "{text}");
+}
+
+#[test]
 fn a_full_broken_or_read_only_disk_is_told_apart_and_got_over() {
     let (well, text) = power_loss(&["faults"]);
     assert!(well, "{text}");
+}
+
+fn endpoint(fault: &str) {
+    let (well, text) = power_loss(&["endpoint", fault]);
+    assert!(well, "{text}");
+}
+
+#[test]
+fn an_endpoint_on_a_read_only_disk_answers_503_and_processes_each_delivery_once() {
+    endpoint("read-only");
+}
+
+#[test]
+fn an_endpoint_on_a_full_disk_answers_503_and_processes_each_delivery_once() {
+    endpoint("full");
+}
+
+#[test]
+fn an_endpoint_on_a_disk_that_does_not_sync_answers_503_and_processes_each_delivery_once() {
+    endpoint("failed-syncs");
 }
