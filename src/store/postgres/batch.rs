@@ -121,7 +121,7 @@ impl<W: Work> Batches<W> {
     }
 
     /// Waits while others come: whoever was answered with the batch before is about to bring the next item, and would
-    /// else find a batch of one or two under way. Lasts no longer than it takes them to run once.
+    /// else find a batch of one or two under way. Ends when everybody who was ready has run and nobody new has come.
     async fn gather(&self) {
         let mut seen = 0;
         while seen < defaults::POSTGRES_BATCH {

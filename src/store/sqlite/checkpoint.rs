@@ -11,7 +11,7 @@ use std::{
 
 use rusqlite::{Connection, wal::CheckpointMode};
 
-use super::{fault::casts_doubt, writer::REST};
+use super::{doubt::Mark, fault::casts_doubt, writer::REST};
 
 /// Rounds in one go: each leaves what was written during it, which shrinks from round to round.
 const ROUNDS: usize = 4;
@@ -25,13 +25,13 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(connection: Connection, mark: Mark) -> std::io::Result<Self> {
         let (wake, woken) = sync_channel(1);
         let busy = Arc::new(AtomicBool::new(false));
         let working = Arc::clone(&busy);
         let thread = thread::Builder::new()
             .name("inbox-checkpoint".into())
-            .spawn(move || work(&connection, &woken, &working))?;
+            .spawn(move || work(&connection, &mark, &woken, &working))?;
         Ok(Self { wake: Some(wake), thread: Some(thread), busy })
     }
 
@@ -73,11 +73,12 @@ impl Drop for Checkpointer {
 }
 
 /// Returns whether all that it was woken for went well.
-fn work(connection: &Connection, woken: &Receiver<()>, busy: &AtomicBool) -> bool {
+fn work(connection: &Connection, mark: &Mark, woken: &Receiver<()>, busy: &AtomicBool) -> bool {
     while woken.recv().is_ok() {
         if let Err(error) = copy(connection) {
             warn(&error);
             if casts_doubt(&error) {
+                mark.set();
                 return false;
             }
         }

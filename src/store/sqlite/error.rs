@@ -87,10 +87,11 @@ pub enum OpenError {
         source: io::Error,
     },
 
-    /// A sync of the database has failed while this store had it open, and others have it open too. What the disk lacks is
-    /// still in the log, and is copied again by whoever opens the file first once nobody has it open.
+    /// A sync of the database has failed, and somebody still has it open. What the disk lacks is in the log, and is
+    /// copied again by whoever opens the file first once nobody has it open. Stores let go of it by themselves at their next request;
+    /// other programs must be closed.
     #[error(
-        "a sync of {path:?} has failed, and others have it open: close or restart all that have, and nothing is lost"
+        "a sync of {path:?} has failed, and others have it open: nothing is lost once all of them have let go of it; close what is no store of ours"
     )]
     InDoubt {
         /// The database's path.

@@ -74,13 +74,9 @@ pub(super) fn spoils_connection(error: &Error) -> bool {
     )
 }
 
-/// Whether what was being copied into the database may be in the system's cache alone. Without room nothing is written at
-/// all, and who waits for a lock has written nothing.
+/// Whether what was being copied into the database may be in the system's cache alone.
 pub(super) fn casts_doubt(error: &Error) -> bool {
-    !matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
-    )
+    error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
 }
 
 #[cfg(test)]

@@ -4,17 +4,18 @@
 
 use std::{
     io,
-    path::{self, Path, PathBuf},
+    path::{self, Path},
     sync::Arc,
 };
 
-use super::error::OpenError;
+use super::{doubt::Mark, error::OpenError};
 
 /// Where the database is, and which file that was. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     path: Arc<Path>,
     identity: Identity,
+    mark: Mark,
 }
 
 /// Device and number.
@@ -41,12 +42,16 @@ fn identity(_path: &Path) -> io::Result<Identity> {
 impl Place {
     /// Remembers the file that is there now, and where it is even if the process changes its directory.
     pub(super) fn of(path: &Path) -> Result<Self, OpenError> {
-        let found: io::Result<(PathBuf, Identity)> =
-            path::absolute(path).and_then(|path| identity(&path).map(|identity| (path, identity)));
-        match found {
-            Ok((path, identity)) => Ok(Self { path: path.into(), identity }),
-            Err(_) => Err(OpenError::Replaced { path: path.into() }),
-        }
+        let found = || {
+            let path = path::absolute(path)?;
+            Ok::<_, io::Error>(Self { identity: identity(&path)?, mark: Mark::of(&path)?, path: path.into() })
+        };
+        found().map_err(|_| OpenError::Replaced { path: path.into() })
+    }
+
+    /// Where other processes are told of a sync that has failed, and tell of it.
+    pub(super) const fn mark(&self) -> &Mark {
+        &self.mark
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -5,8 +5,9 @@ use std::{path::Path, thread, time::Instant};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
 
 use super::{
-    doubt::{check_recovered, leave_log, rewrite_log},
+    doubt::{Mark, check_recovered, leave_log, rewrite_log},
     error::OpenError,
+    fault::casts_doubt,
     place::Place,
 };
 use crate::{
@@ -60,19 +61,33 @@ pub(super) fn set_up(path: &Path, options: &Options) -> Result<Connection, OpenE
     check_owner(&connection, path)?;
     write_ahead(&connection, path)?;
     configure(&connection, path, options)?;
-    migrate(&connection, path)?;
+    let mark = Mark::of(path).map_err(|source| OpenError::Log { path: path.into(), source })?;
+    take_over(&connection, path, &mark, false)?;
     Ok(connection)
 }
 
-/// The same for a database that was set up before: a file that is gone is not made anew. After a sync has failed the log must
-/// have been recovered.
+/// The same for a database that was set up before: a file that is gone is not made anew.
 pub(super) fn reopen(place: &Place, options: &Options, in_doubt: bool) -> Result<Connection, OpenError> {
     let connection = connect_again(place, options)?;
-    if in_doubt {
-        check_recovered(&connection, place)?;
-    }
-    migrate(&connection, place.path())?;
+    take_over(&connection, place.path(), place.mark(), in_doubt)?;
     Ok(connection)
+}
+
+/// Brings log and tables into the state that commits may follow. After a sync has failed the log must have been recovered.
+fn take_over(connection: &Connection, path: &Path, mark: &Mark, in_doubt: bool) -> Result<(), OpenError> {
+    let in_doubt = in_doubt || mark.is_set();
+    if in_doubt {
+        check_recovered(connection, path)?;
+    }
+    migrate(connection, path).inspect_err(|error| {
+        if matches!(error, OpenError::SetUp { source, .. } if casts_doubt(source)) {
+            mark.set();
+        }
+    })?;
+    if in_doubt {
+        mark.clear();
+    }
+    Ok(())
 }
 
 /// Another connection beside the writer's.

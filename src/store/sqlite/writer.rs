@@ -70,7 +70,7 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn open(writer: Connection, place: &Place, options: &Options) -> Result<Self, OpenError> {
         let other = schema::connect_again(place, options)?;
-        let checkpointer = Checkpointer::start(other).map_err(OpenError::Thread)?;
+        let checkpointer = Checkpointer::start(other, place.mark().clone()).map_err(OpenError::Thread)?;
         Ok(Self { writer, checkpointer })
     }
 }
@@ -120,7 +120,9 @@ impl Writer {
     /// Closes what writes. The log stays where it is when it may hold what the database lacks.
     fn close(&mut self) {
         let Some(Connections { writer, checkpointer }) = self.connections.take() else { return };
-        self.in_doubt |= checkpointer.end();
+        // Without readers the last one to close deletes the log.
+        self.readers.close_idle();
+        self.in_doubt |= checkpointer.end() || self.place.mark().is_set();
         if let Err(error) = leave_log(&writer, self.in_doubt || self.place.check().is_err()) {
             warn(&error);
         }
@@ -128,7 +130,7 @@ impl Writer {
 
     /// Opens what writes anew.
     fn reopen(&mut self) -> Result<(), OpenError> {
-        // They would keep SQLite from recovering the log.
+        // Those that were busy until now would keep SQLite from recovering the log.
         self.readers.close_idle();
         let writer = schema::reopen(&self.place, &self.options, self.in_doubt)?;
         self.connections = Some(Connections::open(writer, &self.place, &self.options)?);
@@ -159,7 +161,11 @@ impl Writer {
 
     fn commit(&mut self, batch: &mut [Request]) -> Result<(), Fault> {
         let failed = |meaning| Fault { meaning, is_of_one: false };
-        if self.connections.as_ref().is_some_and(|open| open.checkpointer.has_failed()) {
+        if self
+            .connections
+            .as_ref()
+            .is_some_and(|open| open.checkpointer.has_failed() || self.place.mark().is_set())
+        {
             self.close();
         }
         if self.connections.is_none() {

@@ -94,7 +94,9 @@ async fn restart(path: &Path) -> io::Result<bool> {
 /// has the file open any more, and until then nothing may be acknowledged.
 async fn shared(path: &Path) -> io::Result<bool> {
     const LOG: u64 = 64 * 1024;
-    let store = SqliteStore::builder(path).log(LOG).open().map_err(io::Error::other)?;
+    let open = || SqliteStore::builder(path).log(LOG).open();
+    let store = open().map_err(io::Error::other)?;
+    let beside = open().map_err(io::Error::other)?;
     let mut stored = 0_u64;
     let put = async |number: &mut u64| {
         *number += 1;
@@ -119,15 +121,24 @@ async fn shared(path: &Path) -> io::Result<bool> {
     };
     shim::fail_database_syncs(SQLITE_OK);
     let still = put(&mut stored).await;
+    let newcomer = open().err().map(|error| error.to_string());
+    // Another store lets go of the file at its next request.
+    let other_store = beside.put(record("beside".into(), 100)).await;
     drop((other, third));
     let again = put(&mut stored).await;
+    let other_again = beside.put(record("beside".into(), 100)).await;
+    let well_again = open().is_ok();
     let tells = |error: &StoreError| matches!(error, StoreError::Unavailable { reason } if reason.contains("others have it open"));
     let well = refused.as_ref().is_some_and(tells)
         && still.as_ref().is_err_and(tells)
+        && newcomer.is_some_and(|reason| reason.contains("others have it open"))
+        && other_store.as_ref().is_err_and(tells)
+        && other_again == Ok(Put::Stored)
+        && well_again
         && again == Ok(Put::Stored)
         && shim::unsynced() == 0;
     println!(
-        "{} shared: {refused:?}, {still:?}, {again:?}, {} unsynced",
+        "{} shared: {refused:?}, {still:?}, {other_store:?}, {again:?}, {other_again:?}, {} unsynced",
         if well { "ok" } else { "WRONG" },
         shim::unsynced()
     );
