@@ -305,7 +305,7 @@ fn content<'r>(
     in_body: Option<&'r str>,
 ) -> Result<Content<'r>, Rejection> {
     let Received { head, body, .. } = received;
-    if received.public_url.is_none() && frame.content.contains(&Part::Url) {
+    if received.public_url.is_none() && frame.content.iter().any(|part| matches!(part, Part::Url)) {
         return Err(NO_PUBLIC_URL);
     }
     let content = Content {
