@@ -24,7 +24,7 @@ mod server;
 
 use std::{error::Error, time::Duration};
 
-use axum::{Router, body::Bytes, routing::post};
+use axum::{Router, body::Bytes, handler::Handler, routing::post};
 use tokio::net::TcpListener;
 use tower_webhook::{
     ConfigError, SigningSecret, Webhook,
@@ -86,9 +86,9 @@ fn app() -> Result<Router, Box<dyn Error + Send + Sync>> {
             "/hand",
             post(hand::handler).with_state(hand::State::new(SECRET, &NETWORKS, REQUESTS_PER_SECOND)?),
         )
-        .route("/verify", post(handler).layer(VerifyLayer::new(provider::GITHUB, keys)?))
-        .route("/stack", post(handler).layer(stack()?.build()?))
-        .route("/ack", post(handler).layer(acknowledging()?)))
+        .route("/verify", post(handler.layer(VerifyLayer::new(provider::GITHUB, keys)?)))
+        .route("/stack", post(handler.layer(stack()?.build()?)))
+        .route("/ack", post(handler.layer(acknowledging()?))))
 }
 
 struct Arguments {
