@@ -92,10 +92,13 @@ impl Mark {
         self.0.exists()
     }
 
-    pub(super) fn set(&self) {
-        if let Err(error) = OpenOptions::new().create(true).append(true).open(&self.0) {
+    /// Returns whether it could be set.
+    pub(super) fn set(&self) -> bool {
+        let set = OpenOptions::new().create(true).append(true).open(&self.0);
+        if let Err(error) = &set {
             tracing::error!(%error, path = ?self.0, "other processes cannot be told that a sync has failed");
         }
+        set.is_ok()
     }
 
     pub(super) fn clear(&self) {

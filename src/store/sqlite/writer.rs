@@ -53,7 +53,8 @@ pub(super) struct Writer {
     options: Options,
     /// Missing after a fault that may have spoilt them.
     connections: Option<Connections>,
-    /// Whether pages that count as copied may be missing on the disk.
+    /// Whether pages that count as copied may be missing on the disk, and the mark could not be set. Otherwise the mark says
+    /// so, and whether somebody else has copied them since.
     in_doubt: bool,
     timeline: Timeline,
     failing: bool,
@@ -122,10 +123,17 @@ impl Writer {
         let Some(Connections { writer, checkpointer }) = self.connections.take() else { return };
         // Without readers the last one to close deletes the log.
         self.readers.close_idle();
-        self.in_doubt |= checkpointer.end() || self.place.mark().is_set();
-        if let Err(error) = leave_log(&writer, self.in_doubt || self.place.check().is_err()) {
+        if checkpointer.end() {
+            self.cast_doubt();
+        }
+        let leave = self.in_doubt || self.place.mark().is_set() || self.place.check().is_err();
+        if let Err(error) = leave_log(&writer, leave) {
             warn(&error);
         }
+    }
+
+    fn cast_doubt(&mut self) {
+        self.in_doubt |= !self.place.mark().set();
     }
 
     /// Opens what writes anew.
@@ -223,13 +231,13 @@ impl Writer {
         if left <= begin / REST || logged >= begin.saturating_mul(MUST) {
             if let Err(error) = connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE) {
                 warn(&error);
-                self.in_doubt |= casts_doubt(&error);
+                if casts_doubt(&error) {
+                    self.cast_doubt();
+                    self.close();
+                }
             }
         } else {
             checkpointer.wake();
-        }
-        if self.in_doubt {
-            self.close();
         }
     }
 }
