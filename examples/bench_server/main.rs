@@ -24,8 +24,14 @@ mod server;
 
 use std::{error::Error, time::Duration};
 
-use axum::{Router, body::Bytes, handler::Handler, routing::post};
+use axum::{
+    Router,
+    body::Bytes,
+    handler::{Handler, HandlerWithoutStateExt},
+    routing::post,
+};
 use tokio::net::TcpListener;
+use tower::Layer as _;
 use tower_webhook::{
     ConfigError, SigningSecret, Webhook,
     allowlist::AllowlistLayer,
@@ -87,8 +93,9 @@ fn app() -> Result<Router, Box<dyn Error + Send + Sync>> {
             post(hand::handler).with_state(hand::State::new(SECRET, &NETWORKS, REQUESTS_PER_SECOND)?),
         )
         .route("/verify", post(handler.layer(VerifyLayer::new(provider::GITHUB, keys)?)))
-        .route("/stack", post(handler.layer(stack()?.build()?)))
-        .route("/ack", post(handler.layer(acknowledging()?))))
+        // As services: a stack knows its methods, and axum puts a layer on a handler anew for each request.
+        .route_service("/stack", stack()?.build()?.layer(handler.into_service()))
+        .route_service("/ack", acknowledging()?.layer(handler.into_service())))
 }
 
 struct Arguments {

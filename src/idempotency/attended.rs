@@ -26,28 +26,31 @@ pub(super) struct Attended<F> {
 }
 
 enum Heart {
-    /// Nothing is claimed, or the claim is lost.
+    /// The claim is lost.
     Still,
     /// Most work is done at once, and needs no timer.
-    Resting(Arc<Claim>),
+    Resting,
     Beating(Pin<Box<dyn Future<Output = ()> + Send>>),
 }
 
 impl<F> Attended<F> {
-    pub(super) fn new(work: F, claim: Option<Arc<Claim>>) -> Self {
-        Self { work: CatchPanic::new(work), heart: claim.map_or(Heart::Still, Heart::Resting) }
+    pub(super) const fn new(work: F) -> Self {
+        Self { work: CatchPanic::new(work), heart: Heart::Resting }
     }
 }
 
-impl<F: Future> Future for Attended<F> {
-    type Output = Result<F::Output, Panicked>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+impl<F: Future> Attended<F> {
+    /// Polls the work. `claim` is the same at every call; `None` where nothing is claimed.
+    pub(super) fn poll(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        claim: Option<&Arc<Claim>>,
+    ) -> Poll<Result<F::Output, Panicked>> {
         let this = self.project();
         if let Poll::Ready(done) = this.work.poll(cx) {
             return Poll::Ready(done);
         }
-        if let Heart::Resting(claim) = this.heart {
+        if let (Heart::Resting, Some(claim)) = (&this.heart, claim) {
             *this.heart = Heart::Beating(Box::pin(beat(Arc::clone(claim))));
         }
         if let Heart::Beating(beating) = this.heart

@@ -98,6 +98,11 @@ impl HeldClaim {
         Self(claim)
     }
 
+    /// The claim, whoever settles it.
+    pub(super) const fn claim(&self) -> &Arc<Claim> {
+        &self.0
+    }
+
     /// Takes the claim over, together with the duty to settle it; `None` when somebody has.
     pub(crate) fn take(&self) -> Option<Arc<Claim>> {
         let is_taken = self.0.is_taken.swap(true, Ordering::AcqRel);

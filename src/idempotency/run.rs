@@ -1,9 +1,9 @@
 //! A handler under a claim: run, and settled by what it answered.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -56,7 +56,6 @@ where
 {
     shared: Arc<Shared>,
     reading: Reading,
-    claim: Option<Arc<Claim>>,
     held: Option<HeldClaim>,
     #[pin]
     work: Attended<Call<S>>,
@@ -75,9 +74,9 @@ where
         claim: Option<Arc<Claim>>,
     ) -> Self {
         let reading = reading(&shared, &request, claim.is_some());
-        let held = claim.clone().map(HeldClaim::new);
-        let work = Attended::new(Call::new(inner, request, held.clone()), claim.clone());
-        Self { shared, reading, claim, held, work, rest: None }
+        let held = claim.map(HeldClaim::new);
+        let work = Attended::new(Call::new(inner, request, held.clone()));
+        Self { shared, reading, held, work, rest: None }
     }
 }
 
@@ -95,10 +94,10 @@ where
             return rest.as_mut().poll(cx).map(Step::Answered);
         }
         let (shared, reading) = (&*this.shared, *this.reading);
-        let outcome = match ready!(this.work.poll(cx)) {
+        let outcome = match ready!(this.work.poll(cx, this.held.as_ref().map(HeldClaim::claim))) {
             Ok(Ok(response)) => match completes(shared, response.status()) {
                 Ok(true) if reading.is_read => {
-                    let work = Attended::new(Box::pin(read(response)), this.claim.take());
+                    let work = Attended::new(Box::pin(read(response)));
                     let rest = read_and_settle(Arc::clone(shared), reading, work, this.held.take());
                     return this.rest.insert(Box::pin(rest)).as_mut().poll(cx).map(Step::Answered);
                 }
@@ -191,7 +190,9 @@ async fn read_and_settle<R, E>(
     work: Attended<impl Future<Output = Option<Read<R>>>>,
     held: Option<HeldClaim>,
 ) -> Answered<R, E> {
-    let outcome = match work.await {
+    let mut work = pin!(work);
+    let claim = held.as_ref().map(HeldClaim::claim);
+    let outcome = match poll_fn(|cx| work.as_mut().poll(cx, claim)).await {
         // What does not complete is not read.
         Ok(Some(read)) => Outcome::Answered { read, completes: true },
         Ok(None) => Outcome::Refused(Rejection::AnswerBroken),
