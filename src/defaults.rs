@@ -236,8 +236,9 @@ pub const SQLITE_BATCH: usize = 1024;
 /// Bytes in one transaction, unless a single delivery is larger: what any disk writes well within the budget.
 pub const SQLITE_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// The writer's page cache in KiB: the index of keys of some million deliveries.
-pub const SQLITE_CACHE_KIB: i64 = 64 * 1024;
+/// The writer's page cache in KiB. SQLite looks through all of it at each commit that follows a split of an index's page,
+/// which is nearly every one; what it lacks is in the operating system's cache.
+pub const SQLITE_CACHE_KIB: i64 = 16 * 1024;
 
 /// The write-ahead log is copied into the database, beside the writer, once it holds so many bytes: in these, most pages
 /// of the indexes were written many times over and are copied once.
