@@ -17,7 +17,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 use tower::ServiceBuilder;
-use tower_webhook::{ConfigError, allowlist::AllowlistLayer, client_ip::ClientIpLayer};
+use tower_webhook::{ConfigError, allowlist::AllowlistLayer, client_ip::ClientIpLayer, serve::Server};
 
 /// Where the sender's deliveries come from.
 const SENDER: [&str; 2] = ["52.6.0.0/16", "2001:db8::/32"];
@@ -60,9 +60,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn serve(app: Router) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    // Without connect info no layer can know who is asking, and the allowlist answers 503.
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move { axum::serve(listener, service).await });
+    // It tells the layers who is asking. With `axum::serve` that is `into_make_service_with_connect_info::<SocketAddr>()`,
+    // without which the allowlist answers 503.
+    tokio::spawn(Server::new().serve(listener, app, std::future::pending()));
     Ok(address)
 }
 

@@ -10,16 +10,23 @@ use std::{
 
 use axum::{Router, body::Body, extract::State, response::Response, routing::post};
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use tower::{ServiceBuilder, ServiceExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tower::{ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer};
 use tower_http::{
-    catch_panic::CatchPanicLayer, compression::CompressionLayer, decompression::RequestDecompressionLayer,
-    limit::RequestBodyLimitLayer, timeout::TimeoutLayer, trace::TraceLayer,
+    catch_panic::CatchPanicLayer,
+    compression::CompressionLayer,
+    decompression::RequestDecompressionLayer,
+    limit::RequestBodyLimitLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+    set_header::SetResponseHeaderLayer,
+    timeout::TimeoutLayer,
+    trace::TraceLayer,
 };
 use tower_webhook::{Rejection, ack::AckLayer, stack::WebhookLayer, store::MemoryClaims};
 
-use super::support::github;
+use super::support::{github, server::Server};
 
 type Runs = Arc<AtomicUsize>;
 
@@ -229,4 +236,120 @@ async fn the_same_stack_twice_on_a_route_is_told_and_not_taken_for_processed() {
     let app = Router::new().route("/hook", post(count).layer(stack.clone())).layer(stack).with_state(counter);
     let answer = send(&app, github::delivery("/hook", "1", "{}")).await;
     assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+/// Every spelling of one path that a proxy or a framework might take for it.
+fn spellings() -> Vec<String> {
+    let path = "/hooks/github";
+    let mut spelt = vec![path.to_owned(), path.to_uppercase(), path.replace('/', "\\")];
+    for (at, letter) in path.char_indices() {
+        for hex in [format!("%{:02x}", letter as u8), format!("%{:02X}", letter as u8)] {
+            spelt.push(format!("{}{hex}{}", &path[..at], &path[at + 1..]));
+        }
+        for inserted in
+            ["/", "./", "%2e/", "../", "%2e%2e/", "x/../", "%00", ";x/", "%20", "//", "%5c", "/;/", "..;/"]
+        {
+            spelt.push(format!("{}{inserted}{}", &path[..at], &path[at..]));
+        }
+    }
+    for end in ["/", "//", "/.", "/..", "?", "?a=/", "%2f", ";", "%3f", "%23", ".", "%0a", "/github", "*"] {
+        spelt.push(format!("{path}{end}"));
+    }
+    spelt
+}
+
+/// One request on a connection of its own, with its target as it is, and the status of its answer.
+async fn raw(server: &Server, head: &str) -> Option<u16> {
+    let mut stream = server.connect().await;
+    stream.write_all(format!("{head}\r\nhost: a\r\nconnection: close\r\n\r\n{{}}").as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_path_is_a_way_around_the_stack() {
+    let counter = Runs::default();
+    let app = Router::new().route("/hooks/github", post(count).layer(stack())).with_state(counter.clone());
+    let server = Server::start(app).await;
+    let spelt = spellings();
+    assert!(spelt.len() >= 200, "{}", spelt.len());
+    for (number, path) in spelt.iter().enumerate() {
+        let target = format!("POST {path} HTTP/1.1\r\ncontent-length: 2\r\nx-github-event: push");
+        let id = format!("x-github-delivery: {number}");
+        let nothing = "0".repeat(64);
+        let forged =
+            raw(&server, &format!("{target}\r\n{id}\r\nx-hub-signature-256: sha256={nothing}")).await;
+        assert!(forged.is_none_or(|status| (400..500).contains(&status)), "{path}: {forged:?}");
+        assert_eq!(runs(&counter), 0, "{path}");
+        let unsigned = raw(&server, &target).await;
+        assert!(unsigned.is_none_or(|status| (400..500).contains(&status)), "{path}: {unsigned:?}");
+        assert_eq!(runs(&counter), 0, "{path}");
+    }
+    // What has a signature is handled where it is routed, and nowhere else.
+    let signed = github::delivery("/", "signed", "{}");
+    let signature = signed.headers()["x-hub-signature-256"].to_str().unwrap();
+    for (number, path) in spelt.iter().enumerate() {
+        let before = runs(&counter);
+        let answer = raw(
+            &server,
+            &format!(
+                "POST {path} HTTP/1.1\r\ncontent-length: 2\r\nx-github-event: push\r\n\
+                 x-github-delivery: s{number}\r\nx-hub-signature-256: {signature}"
+            ),
+        )
+        .await;
+        assert_eq!(runs(&counter) - before, usize::from(answer == Some(200)), "{path}: {answer:?}");
+    }
+    assert!(runs(&counter) > 0);
+}
+
+#[tokio::test]
+async fn a_body_of_two_lengths_is_no_delivery() {
+    let counter = Runs::default();
+    let app = Router::new().route("/hook", post(count).layer(stack())).with_state(counter.clone());
+    let server = Server::start(app).await;
+    let signed = github::delivery("/", "1", "{}");
+    let signature = signed.headers()["x-hub-signature-256"].to_str().unwrap();
+    for lengths in [
+        "content-length: 2\r\ncontent-length: 30",
+        "content-length: 2, 30",
+        "content-length: +2",
+        "transfer-encoding: chunked, identity",
+        "transfer-encoding: xchunked",
+    ] {
+        let head = format!(
+            "POST /hook HTTP/1.1\r\nx-github-event: push\r\nx-github-delivery: 1\r\n\
+             x-hub-signature-256: {signature}\r\n{lengths}"
+        );
+        assert_eq!(raw(&server, &head).await, Some(400), "{lengths}");
+    }
+    assert_eq!(runs(&counter), 0);
+}
+
+#[tokio::test]
+async fn layers_stand_inside_around_the_handler() {
+    let counter = Runs::default();
+    let inside = ServiceBuilder::new()
+        .layer(stack())
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_secs(60)))
+        .layer(SetResponseHeaderLayer::overriding(header::SERVER, HeaderValue::from_static("inside")))
+        .layer(ConcurrencyLimitLayer::new(1));
+    let outside = ServiceBuilder::new()
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::x_request_id());
+    let app =
+        Router::new().route("/hook", post(count).layer(inside)).layer(outside).with_state(counter.clone());
+    let handled = send(&app, github::delivery("/hook", "1", "{}")).await;
+    assert_eq!(
+        (handled.status(), &handled.headers()[header::SERVER]),
+        (StatusCode::OK, &HeaderValue::from_static("inside"))
+    );
+    assert!(handled.headers().contains_key("x-request-id"));
+    // What is refused never came so far, and has its number all the same.
+    let refused = send(&app, github::forged("/hook", "2", "{}")).await;
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    assert!(!refused.headers().contains_key(header::SERVER));
+    assert!(refused.headers().contains_key("x-request-id"));
+    assert_eq!(runs(&counter), 1);
 }

@@ -1,14 +1,47 @@
 //! The stack as a whole.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
+use tokio::sync::{mpsc, oneshot};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_webhook::{Verified, ack::AckLayer, clock::SystemClock};
+use tower_webhook::{
+    Verified,
+    ack::AckLayer,
+    clock::{ManualClock, SystemClock},
+    rate_limit::Quota,
+    stack::WebhookLayer,
+    store::MemoryClaims,
+};
 
-use super::support::github;
+use super::support::{github, server::Server};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Runs of a handler that the test answers.
+type Runs = mpsc::UnboundedReceiver<oneshot::Sender<StatusCode>>;
+
+/// Serves a handler behind this stack whose every run waits for the test's answer.
+async fn serve(stack: WebhookLayer) -> (Server, Runs) {
+    let (begun, runs) = mpsc::unbounded_channel();
+    let handler = service_fn(move |_: Request<Verified>| {
+        let (answer, answered) = oneshot::channel();
+        begun.send(answer).expect("the test listens");
+        async move {
+            let status = answered.await.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let mut response = Response::new(Full::<Bytes>::default());
+            *response.status_mut() = status;
+            Ok::<_, Infallible>(response)
+        }
+    });
+    (Server::start(stack.layer(handler)).await, runs)
+}
+
+async fn in_time<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), what).await.expect("in time")
+}
 
 #[tokio::test]
 async fn the_layer_that_was_handed_in_drains_the_stack() {
@@ -23,4 +56,163 @@ async fn the_layer_that_was_handed_in_drains_the_stack() {
     assert_eq!(answer.status(), 200);
     let report = ack.drain(Duration::from_millis(10)).await;
     assert_eq!(report.unfinished.len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_given_up_after_its_acknowledgement_runs_again_and_until_then_a_duplicate_is_acknowledged() {
+    let clock = Arc::new(ManualClock::now());
+    let (lost, mut given_up) = mpsc::unbounded_channel();
+    let ack = AckLayer::default().clock(clock.clone()).attempts(2).unwrap().on_given_up(move |given_up| {
+        let _ = lost.send(given_up.attempts);
+        std::future::ready(())
+    });
+    let stack = github::webhook()
+        .clock(clock.clone())
+        .idempotent(MemoryClaims::default().clock(clock.clone()))
+        .acknowledge(ack)
+        .may_lose();
+    let (server, mut runs) = serve(stack.build().unwrap()).await;
+    let client = server.http1();
+    let acknowledged = async || {
+        let sent = client.request(github::delivery(&server.url("/"), "1", "{}"));
+        let answer = in_time(sent).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+    };
+
+    acknowledged().await;
+    let first = in_time(runs.recv()).await.unwrap();
+    acknowledged().await;
+    first.send(StatusCode::INTERNAL_SERVER_ERROR).unwrap();
+    let second = in_time(async {
+        loop {
+            // While it waits to run again, too.
+            acknowledged().await;
+            clock.advance(SECOND);
+            if let Ok(run) = runs.try_recv() {
+                return run;
+            }
+        }
+    })
+    .await;
+    acknowledged().await;
+    assert!(runs.try_recv().is_err(), "duplicates do not run");
+    assert!(given_up.try_recv().is_err());
+    second.send(StatusCode::INTERNAL_SERVER_ERROR).unwrap();
+    assert_eq!(in_time(given_up.recv()).await, Some(2));
+
+    let again = in_time(async {
+        loop {
+            acknowledged().await;
+            if let Ok(run) = runs.try_recv() {
+                return run;
+            }
+        }
+    })
+    .await;
+    again.send(StatusCode::OK).unwrap();
+    acknowledged().await;
+    assert!(runs.try_recv().is_err(), "it is processed");
+}
+
+#[tokio::test]
+async fn a_forged_delivery_takes_no_real_ones_place() {
+    let (server, mut runs) =
+        serve(github::webhook().idempotent(MemoryClaims::default()).build().unwrap()).await;
+    let client = server.http1();
+    for _ in 0..3 {
+        let forged = client.request(github::forged(&server.url("/"), "1", "{}")).await.unwrap();
+        assert_eq!(forged.status(), StatusCode::UNAUTHORIZED);
+    }
+    let real = tokio::spawn(client.request(github::delivery(&server.url("/"), "1", "{}")));
+    in_time(runs.recv()).await.unwrap().send(StatusCode::OK).unwrap();
+    assert_eq!(real.await.unwrap().unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_late_handler_goes_on_under_its_claim_and_the_retry_gets_its_answer() {
+    let clock = Arc::new(ManualClock::now());
+    let claims = MemoryClaims::default().clock(clock.clone());
+    let stack = github::webhook().clock(clock.clone()).idempotent(claims).inline_limit(SECOND * 5);
+    let (server, mut runs) = serve(stack.build().unwrap()).await;
+    let client = server.http1();
+    let send = || tokio::spawn(client.request(github::delivery(&server.url("/"), "1", "{}")));
+
+    let first = send();
+    let run = in_time(runs.recv()).await.unwrap();
+    clock.advance(SECOND * 6);
+    let late = in_time(first).await.unwrap().unwrap();
+    assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE);
+    run.send(StatusCode::ACCEPTED).expect("it still runs");
+    let retry = in_time(send()).await.unwrap().unwrap();
+    assert_eq!(retry.status(), StatusCode::ACCEPTED);
+    assert!(runs.try_recv().is_err(), "it ran once");
+}
+
+#[tokio::test]
+async fn a_late_handler_without_a_claim_is_dropped() {
+    let clock = Arc::new(ManualClock::now());
+    let stack = github::webhook().clock(clock.clone()).inline_limit(SECOND * 5);
+    let (server, mut runs) = serve(stack.build().unwrap()).await;
+    let client = server.http1();
+    let sent = tokio::spawn(client.request(github::delivery(&server.url("/"), "1", "{}")));
+    let mut run = in_time(runs.recv()).await.unwrap();
+    clock.advance(SECOND * 6);
+    assert_eq!(in_time(sent).await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    in_time(run.closed()).await;
+}
+
+#[tokio::test]
+async fn junk_leaves_the_endpoints_quota_whole() {
+    let clock = Arc::new(ManualClock::now());
+    let stack = github::webhook().clock(clock).quota(Quota::per_minute(2)).may_lose();
+    let (server, mut runs) = serve(stack.build().unwrap()).await;
+    let client = server.http1();
+    for id in 0..20 {
+        let junk = github::forged(&server.url("/"), &id.to_string(), "{}");
+        assert_eq!(client.request(junk).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
+    for id in ["a", "b"] {
+        let sent = tokio::spawn(client.request(github::delivery(&server.url("/"), id, "{}")));
+        in_time(runs.recv()).await.unwrap().send(StatusCode::OK).unwrap();
+        assert_eq!(sent.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
+    let third = client.request(github::delivery(&server.url("/"), "c", "{}")).await.unwrap();
+    assert_eq!(third.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(third.headers().contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn the_client_behind_the_proxy_is_looked_up_in_the_allowlist_then_counted_then_verified() {
+    let stack = github::webhook()
+        .clock(Arc::new(ManualClock::now()))
+        .behind(["127.0.0.0/8"])
+        .allow(["203.0.113.0/24"])
+        .quota_per_ip(Quota::per_hour(2))
+        .may_lose();
+    let (server, mut runs) = serve(stack.build().unwrap()).await;
+    let client = server.http1();
+    let send = async |forwarded: &str, is_good: bool, id: &str| {
+        let make = if is_good { github::delivery } else { github::forged };
+        let mut request = make(&server.url("/"), id, Bytes::from_static(b"{}"));
+        request.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
+        client.request(request).await.unwrap().status()
+    };
+    assert_eq!(send("198.51.100.1", true, "1").await, StatusCode::FORBIDDEN);
+    assert_eq!(
+        send("203.0.113.5, 198.51.100.1", true, "2").await,
+        StatusCode::FORBIDDEN,
+        "a stranger's entry"
+    );
+    assert_eq!(send("203.0.113.5", false, "3").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(send("203.0.113.5", false, "4").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        send("203.0.113.5", true, "5").await,
+        StatusCode::TOO_MANY_REQUESTS,
+        "junk is its sender's own"
+    );
+    assert!(runs.try_recv().is_err());
+    let (answer, ()) = tokio::join!(send("203.0.113.6", true, "6"), async {
+        in_time(runs.recv()).await.unwrap().send(StatusCode::OK).unwrap();
+    });
+    assert_eq!(answer, StatusCode::OK);
 }

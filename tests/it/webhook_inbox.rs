@@ -1,6 +1,7 @@
 //! A stack that ends in an inbox, behind a real server: what the sender gets, what is stored, and what a worker runs.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -9,10 +10,11 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tower::{ServiceExt, service_fn};
 use tower_webhook::{
     ConfigError, Delivery, Endpoint, Verified, Webhook,
+    client_ip::{self, PeerAddr},
     inbox::Inbox,
     provider::{self, AnswerMeaning},
     rate_limit::Quota,
@@ -235,4 +237,77 @@ async fn a_name_that_another_provider_has_in_the_inbox_is_refused() {
     processed(&inbox, 1).await;
     worker.drain(Duration::from_secs(5)).await;
     assert_eq!(*names.lock().unwrap(), ["github"]);
+}
+
+#[tokio::test]
+async fn a_worker_hands_on_the_trace_context_and_who_sent_the_delivery() {
+    const TRACE: [(&str, &str); 3] = [
+        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("tracestate", "vendor=value"),
+        ("baggage", "customer=4711"),
+    ];
+    let inbox = inbox();
+    let server = Server::start(github::webhook().inbox(&inbox, NAME).unwrap()).await;
+    let mut sent = github::delivery(&server.url("/"), "1", "{}");
+    for (name, value) in TRACE {
+        sent.headers_mut().insert(name, value.parse().unwrap());
+    }
+    assert_eq!(server.http1().request(sent).await.unwrap().status(), StatusCode::OK);
+
+    let (seen, mut runs) = mpsc::unbounded_channel();
+    let worker = inbox.worker(service_fn(move |request: Request<Verified>| {
+        seen.send(request).expect("the test listens");
+        async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
+    }));
+    let worker = worker.spawn();
+    let request = runs.recv().await.expect("a run");
+    for (name, value) in TRACE {
+        assert_eq!(request.headers()[name], value);
+    }
+    let sender = request.body().delivery().client_ip().expect("is known");
+    assert!(sender.is_loopback());
+    assert_eq!(client_ip::of(request.extensions()).unwrap(), sender);
+    let extensions = request.extensions();
+    assert_eq!(extensions.get::<PeerAddr>().map(|peer| peer.0.ip()), Some(sender));
+    #[cfg(feature = "axum")]
+    assert_eq!(
+        extensions.get::<axum::extract::ConnectInfo<std::net::SocketAddr>>().map(|peer| peer.0.ip()),
+        Some(sender)
+    );
+    worker.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn no_more_run_at_once_than_the_worker_may() {
+    const AT_ONCE: usize = 3;
+    let inbox = inbox();
+    let server = Server::start(github::webhook().inbox(&inbox, NAME).unwrap()).await;
+    let client = server.http1();
+    for id in 0..10 {
+        let sent = github::delivery(&server.url("/"), &id.to_string(), "{}");
+        assert_eq!(client.request(sent).await.unwrap().status(), StatusCode::OK);
+    }
+    let (begun, mut runs) = mpsc::unbounded_channel();
+    let worker = inbox.worker(service_fn(move |_: Request<Verified>| {
+        let (end, ended) = oneshot::channel::<()>();
+        begun.send(end).expect("the test listens");
+        async move {
+            ended.await.expect("the test ends it");
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        }
+    }));
+    let worker = worker.concurrency(AT_ONCE).unwrap().spawn();
+    let mut running = VecDeque::new();
+    for done in 0..10 {
+        while running.len() < AT_ONCE.min(10 - done) {
+            running.push_back(runs.recv().await.expect("a run"));
+        }
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        assert!(runs.try_recv().is_err(), "{AT_ONCE} run already");
+        running.pop_front().expect("one runs").send(()).expect("it waits");
+    }
+    processed(&inbox, 10).await;
+    assert_eq!(worker.drain(Duration::from_secs(5)).await.processed, 10);
 }

@@ -21,6 +21,8 @@ use crate::support::scratch::Scratch;
 
 const PAYLOAD: &str = r#"{"card": "4242 4242 4242 4242"}"#;
 const PLAIN: &str = "4242 4242 4242 4242";
+/// What stands in the URI and in a header of what [`send`] sends.
+const HEAD: [&str; 2] = ["/hooks?a=b", "application/json"];
 
 type Seen = Arc<Mutex<Vec<bytes::Bytes>>>;
 
@@ -54,7 +56,9 @@ async fn a_sealed_payload_is_in_no_file_and_reaches_the_handler_as_it_came() {
             inbox = inbox.sealed(keys("k"));
         }
         assert_eq!(send(inbox.service(), "1", PAYLOAD).await.status(), StatusCode::OK);
-        assert_eq!(holds(file.parent().expect("has one"), PLAIN), visible, "sealed: {sealed}");
+        for text in [PLAIN, HEAD[0], HEAD[1]] {
+            assert_eq!(holds(file.parent().expect("has one"), text), visible, "sealed: {sealed}, {text}");
+        }
 
         let seen = Seen::default();
         let running = worker(&inbox, handler(&seen)).spawn();

@@ -10,7 +10,7 @@ use tower_webhook::{inbox::Inbox, store::InboxStore};
 use super::{builder, fresh, url_through};
 use crate::support::{
     disk::SmallDisk,
-    matrix::{BUDGET, inbox_survives},
+    matrix::{BUDGET, inbox_starts_late, inbox_survives},
     postgres::{Postgres, fresh_schema, shared},
     proxy::CuttingProxy,
 };
@@ -30,6 +30,17 @@ async fn server() -> Arc<Postgres> {
 
 async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+async fn down_at_start() {
+    let server = server().await;
+    let builder = fresh(&server).budget(BUDGET);
+    off_the_runtime(&server, Postgres::kill).await;
+    let open = async || builder.clone().open().await.map(Inbox::new);
+    inbox_starts_late("Postgres down at the start", open, async || {
+        off_the_runtime(&server, Postgres::start_again).await;
+    })
+    .await;
 }
 
 async fn down_in_the_middle() {
@@ -108,5 +119,12 @@ async fn full() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_to_postgres_every_delivery_arrives_and_nobody_waits_without_a_bound() {
-    tokio::join!(down_in_the_middle(), paused(), read_only(), reset_after_its_commits(), full());
+    tokio::join!(
+        down_at_start(),
+        down_in_the_middle(),
+        paused(),
+        read_only(),
+        reset_after_its_commits(),
+        full()
+    );
 }

@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_webhook::{
     Verified,
     idempotency::IdempotencyLayer,
@@ -43,20 +43,29 @@ async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
+/// A handler that counts the runs of each delivery.
+fn counting(
+    runs: &Arc<Mutex<HashMap<String, u32>>>,
+) -> impl Service<Request<Verified>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    let seen = Arc::clone(runs);
+    service_fn(move |request: Request<Verified>| {
+        let id = request.body().delivery().id().expect("GitHub's have one").as_str().to_owned();
+        *seen.lock().expect("no panic").entry(id).or_default() += 1;
+        async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
+    })
+}
+
 /// A cell of the matrix: what is accepted has run, and the quota is counted here while the store is away.
 async fn survives(what: &str, builder: RedisBuilder, upset: impl AsyncFnOnce()) {
     let store = builder.clone().budget(BUDGET).open().await.expect("it opens");
     let quota = builder.open_quota().await.expect("it opens");
     let runs: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
-    let seen = Arc::clone(&runs);
-    let handler = service_fn(move |request: Request<Verified>| {
-        let id = request.body().delivery().id().expect("GitHub's have one").as_str().to_owned();
-        *seen.lock().expect("no panic").entry(id).or_default() += 1;
-        async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
-    });
     let claims = IdempotencyLayer::new(store).lease(LEASE).store_budget(matrix::BUDGET);
     let stack = github::webhook().idempotency(claims).build().expect("fits");
-    let server = Server::start(stack.layer(handler)).await;
+    let server = Server::start(stack.layer(counting(&runs))).await;
 
     let limit = RateLimitLayer::global(Quota::per_second(100_000)).shared(quota);
     let over = Arc::new(AtomicBool::new(false));
@@ -107,6 +116,24 @@ async fn survives(what: &str, builder: RedisBuilder, upset: impl AsyncFnOnce()) 
          {recovered:?} after; {locally} counted here, the longest in {longest_count:?}",
         accepted.len()
     );
+}
+
+/// A server that takes deliveries before Redis is up: they are told to come again, and run once it is.
+async fn down_at_start() {
+    let mut server = RedisServer::down(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let store = RedisStore::builder(&server.url()).budget(BUDGET).open_later().expect("fits");
+    let runs: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
+    let claims = IdempotencyLayer::new(store).store_budget(matrix::BUDGET);
+    let stack = github::webhook().idempotency(claims).build().expect("fits");
+    let http = Server::start(stack.layer(counting(&runs))).await;
+    let mut sending = Sending::start(&http);
+    until("all senders were refused", async || sending.refused() >= matrix::SENDERS).await;
+    assert!(runs.lock().expect("no panic").is_empty(), "nothing runs without its claim");
+    server.restart();
+    sending.accepts(20).await;
+    let (accepted, _) = sending.stop().await;
+    let runs = runs.lock().expect("no panic").clone();
+    assert!(accepted.iter().all(|id| runs.get(id) == Some(&1)), "{accepted:?} {runs:?}");
 }
 
 async fn down_in_the_middle() {
@@ -187,6 +214,7 @@ async fn out_of_disk() {}
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_to_redis_every_delivery_arrives_and_nobody_waits_without_a_bound() {
     tokio::join!(
+        down_at_start(),
         down_in_the_middle(),
         paused(),
         reset_after_its_answers_were_sent(),

@@ -7,10 +7,24 @@ use tower_webhook::{inbox::Inbox, store::SqliteStore};
 
 #[cfg(unix)]
 use crate::support::disk::SmallDisk;
-use crate::support::{matrix::inbox_survives, scratch::Scratch};
+use crate::support::{
+    matrix::{inbox_starts_late, inbox_survives},
+    scratch::Scratch,
+};
 
 async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+/// What being down is to a file: its directory, a disk that is not mounted yet, is not there.
+async fn down_at_start() {
+    let scratch = Scratch::new();
+    let path = scratch.file("mounted/inbox.db");
+    let open = async || SqliteStore::open(&path).map(Inbox::new);
+    inbox_starts_late("SQLite without its directory", open, async || {
+        std::fs::create_dir(path.parent().expect("has one")).expect("makes it");
+    })
+    .await;
 }
 
 /// What a pause is to a file: another process holds its lock and does not go on.
@@ -64,7 +78,7 @@ async fn full() {}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_to_the_file_every_delivery_arrives_and_nobody_waits_without_a_bound() {
-    tokio::join!(paused(), down_in_the_middle(), full());
+    tokio::join!(down_at_start(), paused(), down_in_the_middle(), full());
 }
 
 #[cfg(unix)]

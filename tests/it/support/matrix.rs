@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     convert::Infallible,
+    fmt,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, AtomicUsize, Ordering},
@@ -13,7 +14,8 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use tokio::task::JoinSet;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::{net::TcpListener, task::JoinSet};
 use tower::service_fn;
 use tower_webhook::{
     Verified,
@@ -176,4 +178,56 @@ pub async fn inbox_survives(what: &str, inbox: Inbox, upset: impl AsyncFnOnce())
         accepted.len(),
         begun.elapsed()
     );
+}
+
+/// The cell of a store that is down when the process starts: it does not start, its sender finds nobody, and once `mend` has
+/// brought the store up it starts, and every delivery arrives and is processed.
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    expect(dead_code, reason = "Redis keeps no inbox")
+)]
+pub async fn inbox_starts_late<E: fmt::Debug>(
+    what: &str,
+    open: impl AsyncFn() -> Result<Inbox, E>,
+    mend: impl AsyncFnOnce(),
+) {
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("has one");
+    let client: HttpClient = Client::builder(TokioExecutor::new()).build_http();
+    let away = Arc::<AtomicUsize>::default();
+    let mut senders = JoinSet::new();
+    for id in 0..SENDERS {
+        let (client, away) = (client.clone(), Arc::clone(&away));
+        senders.spawn(async move {
+            let begun = Instant::now();
+            loop {
+                let sent = github::delivery(&format!("http://{free}/"), &id.to_string(), "{}");
+                match client.request(sent).await {
+                    Ok(answer) if answer.status().is_success() => return,
+                    Ok(answer) => assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE),
+                    Err(_) => drop(away.fetch_add(1, Ordering::SeqCst)),
+                }
+                assert!(begun.elapsed() < PATIENCE, "{id} does not arrive");
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+    }
+    let error = open().await.map(drop).expect_err("its store is down");
+    while away.load(Ordering::SeqCst) < SENDERS {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    mend().await;
+    let inbox = open().await.expect("its store is up");
+    let _server = Server::start_at(free, github::webhook().inbox(&inbox, "github").expect("fits")).await;
+    let worker = inbox.worker(service_fn(async |_: Request<Verified>| {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    let worker = worker.spawn();
+    senders.join_all().await;
+    let begun = Instant::now();
+    while worker.so_far().processed < SENDERS as u64 {
+        assert!(begun.elapsed() < PATIENCE, "{what}: not all is processed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    worker.drain(Duration::from_secs(5)).await;
+    println!("{what}: refused to start with {error:?}, and {SENDERS} arrived in the end");
 }

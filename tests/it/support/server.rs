@@ -1,5 +1,7 @@
 //! A real server on loopback, and clients that keep their connections.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -16,7 +18,7 @@ pub type HttpClient = Client<HttpConnector, Full<Bytes>>;
 
 /// Serves until it is dropped.
 pub struct Server {
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     _stop: DropGuard,
 }
 
@@ -29,7 +31,18 @@ impl Server {
         R: Body<Data = Bytes> + Send + 'static,
         R::Error: Into<BoxError>,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0".parse().unwrap(), service).await
+    }
+
+    pub async fn start_at<S, R>(address: SocketAddr, service: S) -> Self
+    where
+        S: Service<Request<hyper::body::Incoming>, Response = Response<R>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
