@@ -60,7 +60,7 @@ pub enum Rejection {
         types: usize,
     },
     /// A quota is used up.
-    #[error("over the quota {quota}: come back in {retry_after:?}")]
+    #[error("over the quota {quota}: come back in {retry_after:.1?}")]
     OverQuota {
         /// The quota's name.
         quota: Arc<str>,
@@ -84,7 +84,7 @@ pub enum Rejection {
         budget: u64,
     },
     /// The body came too slowly.
-    #[error("the body came too slowly: {received} bytes in {after:?}")]
+    #[error("the body came too slowly: {received} bytes in {after:.1?}")]
     BodyTooSlow {
         /// Bytes received.
         received: u64,
@@ -130,7 +130,7 @@ pub enum Rejection {
         limit: usize,
     },
     /// No signature fits any valid key.
-    #[error("no signature fits any of {keys} valid keys")]
+    #[error("no signature fits (valid keys: {keys})")]
     SignatureMismatch {
         /// Keys that were valid at the time.
         keys: usize,
@@ -229,7 +229,7 @@ pub enum Rejection {
         fault: &'static str,
     },
     /// Well signed, but too long ago.
-    #[error("signed {age:?} ago, and at most {tolerance:?} are accepted")]
+    #[error("signed {age:.0?} ago, and at most {tolerance:.0?} are accepted")]
     TimestampTooOld {
         /// Its age.
         age: Duration,
@@ -237,7 +237,7 @@ pub enum Rejection {
         tolerance: Duration,
     },
     /// Well signed, but in our future: no replay comes from the future, so it is our clock that is wrong.
-    #[error("signed {lead:?} in the future, and at most {tolerance:?} are accepted: is this clock right?")]
+    #[error("signed {lead:.0?} in the future, and at most {tolerance:.0?} are accepted: is this clock right?")]
     TimestampTooNew {
         /// How far ahead.
         lead: Duration,
@@ -245,7 +245,7 @@ pub enum Rejection {
         tolerance: Duration,
     },
     /// Too old, or under a key that has expired, by a clock that is itself implausible.
-    #[error("signed, or its key expired, {age:?} ago by a clock that is implausible: is this clock right?")]
+    #[error("signed, or its key expired, {age:.0?} ago by a clock that is implausible: is this clock right?")]
     ClockImplausible {
         /// Its age by that clock.
         age: Duration,
@@ -271,13 +271,13 @@ pub enum Rejection {
         fault: &'static str,
     },
     /// The provider's certificate or key is out of use, by our clock.
-    #[error("the key expired {age:?} ago")]
+    #[error("the key expired {age:.0?} ago")]
     KeyExpired {
         /// How long ago.
         age: Duration,
     },
     /// The provider's certificate lies in our future: it is our clock that is wrong.
-    #[error("the certificate is valid in {lead:?}: is this clock right?")]
+    #[error("the certificate is valid in {lead:.0?}: is this clock right?")]
     KeyNotYetValid {
         /// How far ahead.
         lead: Duration,
@@ -313,7 +313,7 @@ pub enum Rejection {
         limit: usize,
     },
     /// A store failed so often that it is left alone for a while.
-    #[error("the store is left alone for another {remaining:?}")]
+    #[error("the store is left alone for another {remaining:.1?}")]
     CircuitOpen {
         /// For how long.
         remaining: Duration,
