@@ -237,7 +237,9 @@ pub enum Rejection {
         tolerance: Duration,
     },
     /// Well signed, but in our future: no replay comes from the future, so it is our clock that is wrong.
-    #[error("signed {lead:.0?} in the future, and at most {tolerance:.0?} are accepted: is this clock right?")]
+    #[error(
+        "signed {lead:.0?} in the future, and at most {tolerance:.0?} are accepted: is this clock right?"
+    )]
     TimestampTooNew {
         /// How far ahead.
         lead: Duration,

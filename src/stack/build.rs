@@ -106,6 +106,12 @@ impl Webhook {
         if let Some(limit) = self.body_limit {
             verify = verify.body_limit(limit);
         }
+        if let Some(deadline) = self.body_deadline {
+            verify = verify.body_deadline(deadline);
+        }
+        if let Some((bytes_a_second, grace)) = self.body_rate {
+            verify = verify.body_rate(bytes_a_second, grace);
+        }
         if let Some(budget) = self.body_budget.take() {
             verify = verify.budget(budget);
         }

@@ -36,6 +36,8 @@ pub struct Webhook {
     pub(super) confirm: Option<Arc<dyn Confirm>>,
     pub(super) public_url: Option<String>,
     pub(super) body_limit: Option<u64>,
+    pub(super) body_deadline: Option<Duration>,
+    pub(super) body_rate: Option<(u64, Duration)>,
     pub(super) body_budget: Option<BodyBudget>,
     pub(super) idempotency: Option<IdempotencyLayer>,
     pub(super) ack: Option<AckLayer>,
@@ -65,6 +67,8 @@ impl From<Provider> for Webhook {
             confirm: None,
             public_url: None,
             body_limit: None,
+            body_deadline: None,
+            body_rate: None,
             body_budget: None,
             idempotency: None,
             ack: None,
@@ -222,6 +226,20 @@ impl Webhook {
     /// The largest body in bytes; by default the provider's largest payload, else 1 MiB.
     pub const fn body_limit(mut self, bytes: u64) -> Self {
         self.body_limit = Some(bytes);
+        self
+    }
+
+    /// A body must be complete by then, counted from its request's head; by default
+    /// [`BODY_DEADLINE`](crate::defaults::BODY_DEADLINE).
+    pub const fn body_deadline(mut self, deadline: Duration) -> Self {
+        self.body_deadline = Some(deadline);
+        self
+    }
+
+    /// The lowest rate of a body in bytes a second, once `grace` has passed; by default
+    /// [`BODY_RATE`](crate::defaults::BODY_RATE).
+    pub const fn body_rate(mut self, bytes_a_second: u64, grace: Duration) -> Self {
+        self.body_rate = Some((bytes_a_second, grace));
         self
     }
 

@@ -4,8 +4,10 @@ use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body::Frame;
+use http_body_util::{Full, StreamBody};
 use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_webhook::{
     Verified,
@@ -215,4 +217,26 @@ async fn the_client_behind_the_proxy_is_looked_up_in_the_allowlist_then_counted_
         in_time(runs.recv()).await.unwrap().send(StatusCode::OK).unwrap();
     });
     assert_eq!(answer, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_slow_body_is_refused_by_the_stacks_own_deadline_or_rate() {
+    let deadline = github::webhook().body_deadline(SECOND * 2);
+    let rate = github::webhook().body_rate(1_000_000, SECOND);
+    for webhook in [deadline, rate] {
+        let clock = Arc::new(ManualClock::now());
+        let stack = webhook.clock(clock.clone()).build().unwrap();
+        let service = stack.layer(service_fn(async |_: Request<Verified>| {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        }));
+        let (part, body) = mpsc::channel::<Result<Frame<Bytes>, Infallible>>(1);
+        let request = github::delivery("/", "1", "{}").map(|_| StreamBody::new(ReceiverStream::new(body)));
+        let sent = tokio::spawn(service.oneshot(request));
+        part.send(Ok(Frame::data(Bytes::from_static(b"{")))).await.unwrap();
+        while part.capacity() == 0 {
+            tokio::task::yield_now().await;
+        }
+        clock.advance(SECOND * 3);
+        assert_eq!(in_time(sent).await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
 }
