@@ -290,6 +290,9 @@ pub const WORKER_BACKOFF_FIRST: Duration = Duration::from_secs(5);
 /// A worker's longest wait between two attempts.
 pub const WORKER_BACKOFF_LONGEST: Duration = Duration::from_secs(2 * 3600);
 
+/// How often a worker looks for deliveries that are older than it is to keep them.
+pub const WORKER_PURGE: Duration = Duration::from_secs(10 * 60);
+
 /// How long an idle worker waits before it looks again, where no hint wakes it.
 pub const WORKER_POLL: Duration = Duration::from_secs(1);
 

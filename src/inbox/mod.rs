@@ -29,7 +29,7 @@
 //!
 //! The handler finds an [`Attempt`] in the request's extensions, and the delivery, as behind any other stack.
 //!
-//! Dead letters are kept until [`Inbox::requeue`] or [`Inbox::purge`]. A delivery may run more than once, when its process
+//! Dead letters are kept until [`Inbox::requeue`] or [`Inbox::purge`], or for [as long as](Worker::keep_dead_letters) a worker is told. A delivery may run more than once, when its process
 //! ends before it is settled, and never by two workers that both settle it: once its lease has ended and somebody else
 //! has it, the first one's handler is stopped and settles nothing.
 //!
@@ -97,6 +97,7 @@ mod handle;
 mod headers;
 mod hold;
 mod request;
+mod retention;
 mod run;
 mod running;
 #[cfg(feature = "encryption")]

@@ -85,7 +85,7 @@ impl<H> Run<H> {
         self.named.keys().cloned().collect()
     }
 
-    fn endpoint(&self, name: &str) -> Option<Arc<Endpoint>> {
+    pub(super) fn endpoint(&self, name: &str) -> Option<Arc<Endpoint>> {
         self.named.get(name).cloned().or_else(|| self.inbox.registered().get(name).cloned())
     }
 

@@ -10,6 +10,7 @@ use tower_service::Service;
 
 use super::{
     Inbox,
+    retention::{Retention, retain},
     run::{Run, Unreadable},
     running::RunningWorker,
     take::take,
@@ -30,6 +31,7 @@ pub(super) struct Settings {
     pub(super) lease: Duration,
     pub(super) poll: Duration,
     pub(super) backoff: Backoff,
+    pub(super) retention: Retention,
     pub(super) processed: Arc<dyn Fn(StatusCode) -> bool + Send + Sync>,
 }
 
@@ -42,6 +44,7 @@ impl fmt::Debug for Settings {
             .field("lease", &self.lease)
             .field("poll", &self.poll)
             .field("backoff", &self.backoff)
+            .field("retention", &self.retention)
             .finish_non_exhaustive()
     }
 }
@@ -55,6 +58,7 @@ impl Default for Settings {
             lease: defaults::LEASE,
             poll: defaults::WORKER_POLL,
             backoff: Backoff::exponential(defaults::WORKER_BACKOFF_FIRST, defaults::WORKER_BACKOFF_LONGEST),
+            retention: Retention::default(),
             processed: Arc::new(|status: StatusCode| status.is_success()),
         }
     }
@@ -151,6 +155,25 @@ impl<H> Worker<H> {
         self
     }
 
+    /// Deletes processed deliveries of its endpoints that are older than this, again and again; without a call they are
+    /// kept until [`Inbox::purge`]. Never before their provider's last retry, which would then run again.
+    pub const fn keep_processed(mut self, age: Duration) -> Self {
+        self.settings.retention.processed = Some(age);
+        self
+    }
+
+    /// The same for dead letters.
+    pub const fn keep_dead_letters(mut self, age: Duration) -> Self {
+        self.settings.retention.dead_letters = Some(age);
+        self
+    }
+
+    /// The same for deliveries whose id was that of another one with another payload.
+    pub const fn keep_mismatches(mut self, age: Duration) -> Self {
+        self.settings.retention.mismatches = Some(age);
+        self
+    }
+
     /// Which answers of the handler mean that the delivery is processed; 2xx by default.
     pub fn processed_statuses(
         mut self,
@@ -182,6 +205,10 @@ impl<H> Worker<H> {
             unreadable: Unreadable::default(),
         });
         let (stops, tasks) = (running.stops.clone(), running.tasks.clone());
+        let (stop, retained) = (stops.stop.clone(), Arc::clone(&run));
+        running.tasks.spawn(async move {
+            let _ = stop.run_until_cancelled(retain(retained)).await;
+        });
         running.tasks.spawn(async move {
             let _ = stops.abandon.run_until_cancelled(take(run, tasks)).await;
         });

@@ -7,6 +7,7 @@ mod faulty;
 mod leases;
 mod order;
 mod outcomes;
+mod retention;
 mod routing;
 #[cfg(all(feature = "sqlite", feature = "encryption"))]
 mod sealing;
