@@ -10,7 +10,7 @@ use tower_webhook::{inbox::Inbox, store::InboxStore};
 use super::{builder, fresh, url_through};
 use crate::support::{
     disk::SmallDisk,
-    matrix::{BUDGET, inbox_starts_late, inbox_survives},
+    matrix::{BUDGET, claims_survive, inbox_starts_late, inbox_survives},
     postgres::{Postgres, fresh_schema, shared},
     proxy::CuttingProxy,
 };
@@ -61,6 +61,60 @@ async fn paused() {
         off_the_runtime(&server, Postgres::resume).await;
     })
     .await;
+}
+
+async fn claims_down_in_the_middle() {
+    let server = server().await;
+    let store = fresh(&server).budget(BUDGET).open().await.expect("it opens");
+    claims_survive("claims, Postgres down", store, async || {
+        off_the_runtime(&server, Postgres::kill).await;
+        pass(3).await;
+        off_the_runtime(&server, Postgres::start_again).await;
+    })
+    .await;
+}
+
+async fn claims_paused() {
+    let server = server().await;
+    let store = fresh(&server).budget(BUDGET).open().await.expect("it opens");
+    claims_survive("claims, Postgres paused", store, async || {
+        off_the_runtime(&server, Postgres::pause).await;
+        pass(10).await;
+        off_the_runtime(&server, Postgres::resume).await;
+    })
+    .await;
+}
+
+async fn claims_read_only() {
+    let server = server().await;
+    let store = fresh(&server).budget(BUDGET).open().await.expect("it opens");
+    claims_survive("claims, Postgres read-only", store, async || {
+        off_the_runtime(&server, |server| server.set("default_transaction_read_only", "on")).await;
+        pass(3).await;
+        off_the_runtime(&server, |server| server.set("default_transaction_read_only", "off")).await;
+    })
+    .await;
+}
+
+async fn claims_reset_after_their_commits() {
+    let proxy = CuttingProxy::start(shared().port()).await;
+    let builder = builder(&url_through(&proxy)).schema(fresh_schema()).budget(BUDGET).notify(false);
+    claims_survive("claims, Postgres reset after COMMIT", builder.open().await.unwrap(), async || {
+        proxy.cut_answers.store(true, Ordering::SeqCst);
+        pass(3).await;
+        proxy.cut_answers.store(false, Ordering::SeqCst);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_to_postgres_what_is_accepted_under_a_claim_has_run() {
+    tokio::join!(
+        claims_down_in_the_middle(),
+        claims_paused(),
+        claims_read_only(),
+        claims_reset_after_their_commits()
+    );
 }
 
 async fn read_only() {

@@ -8,7 +8,7 @@ use tower_webhook::{inbox::Inbox, store::SqliteStore};
 #[cfg(unix)]
 use crate::support::disk::SmallDisk;
 use crate::support::{
-    matrix::{inbox_starts_late, inbox_survives},
+    matrix::{claims_survive, inbox_starts_late, inbox_survives},
     scratch::Scratch,
 };
 
@@ -35,6 +35,20 @@ async fn paused() {
     let other = Connection::open(&path).expect("opens");
     other.busy_timeout(Duration::from_secs(5)).expect("is set");
     inbox_survives("SQLite held by another process", inbox, async || {
+        other.execute_batch("BEGIN IMMEDIATE").expect("takes the lock");
+        pass(10).await;
+        other.execute_batch("ROLLBACK").expect("lets go");
+    })
+    .await;
+}
+
+async fn claims_paused() {
+    let scratch = Scratch::new();
+    let path = scratch.file("claims.db");
+    let store = SqliteStore::open(&path).expect("opens");
+    let other = Connection::open(&path).expect("opens");
+    other.busy_timeout(Duration::from_secs(5)).expect("is set");
+    claims_survive("claims, SQLite held by another process", store, async || {
         other.execute_batch("BEGIN IMMEDIATE").expect("takes the lock");
         pass(10).await;
         other.execute_batch("ROLLBACK").expect("lets go");
@@ -78,7 +92,7 @@ async fn full() {}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_to_the_file_every_delivery_arrives_and_nobody_waits_without_a_bound() {
-    tokio::join!(down_at_start(), paused(), down_in_the_middle(), full());
+    tokio::join!(down_at_start(), paused(), claims_paused(), down_in_the_middle(), full());
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! What a sender sees that retries 5xx and 429 alone, while the store behind a stack is upset and afterwards.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     convert::Infallible,
     fmt,
     sync::{
@@ -16,12 +16,13 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::{net::TcpListener, task::JoinSet};
-use tower::service_fn;
+use tower::{Layer, service_fn};
 use tower_webhook::{
     Verified,
     ack::Backoff,
+    idempotency::IdempotencyLayer,
     inbox::Inbox,
-    store::{Filter, State},
+    store::{ClaimStore, Filter, State},
 };
 
 use super::{
@@ -230,4 +231,37 @@ pub async fn inbox_starts_late<E: fmt::Debug>(
     }
     worker.drain(Duration::from_secs(5)).await;
     println!("{what}: refused to start with {error:?}, and {SENDERS} arrived in the end");
+}
+
+/// A cell of the matrix for claims: what was accepted has run, and what could not be recorded alone has run twice.
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "sqlite")),
+    expect(dead_code, reason = "Redis has a quota beside it")
+)]
+pub async fn claims_survive(what: &str, store: impl ClaimStore, upset: impl AsyncFnOnce()) {
+    let runs: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
+    let seen = Arc::clone(&runs);
+    let handler = service_fn(move |request: Request<Verified>| {
+        let id = request.body().delivery().id().expect("GitHub's have one").as_str().to_owned();
+        *seen.lock().expect("no panic").entry(id).or_default() += 1;
+        async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) }
+    });
+    let claims = IdempotencyLayer::new(store).lease(Duration::from_secs(2)).store_budget(BUDGET);
+    let stack = github::webhook().idempotency(claims).build().expect("fits");
+    let server = Server::start(stack.layer(handler)).await;
+    let mut sending = Sending::start(&server);
+    sending.accepts(20).await;
+    let before = sending.refused();
+    upset().await;
+    assert!(sending.refused() > before, "{what}: nobody noticed");
+    sending.accepts(20).await;
+    let (accepted, longest) = sending.stop().await;
+    // A duplicate waits for the first one's answer, for a while and once.
+    assert!(longest < BUDGET * 2 + Duration::from_secs(2), "{what}: an answer took {longest:?}");
+    let runs = runs.lock().expect("no panic").clone();
+    assert!(accepted.iter().all(|id| runs.contains_key(id)), "{what}: accepted and not run");
+    // What was processed and could not be recorded for a whole lease: for each sender that was the case once.
+    let repeated = runs.values().filter(|runs| **runs > 1).count();
+    assert!(repeated <= SENDERS, "{what}: {repeated} repeated");
+    println!("{what}: {} accepted, {repeated} repeated, longest answer {longest:?}", accepted.len());
 }
