@@ -32,6 +32,30 @@ async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
+async fn be_down(server: &Arc<Postgres>) {
+    off_the_runtime(server, Postgres::kill).await;
+    pass(3).await;
+    off_the_runtime(server, Postgres::start_again).await;
+}
+
+async fn be_paused(server: &Arc<Postgres>) {
+    off_the_runtime(server, Postgres::pause).await;
+    pass(10).await;
+    off_the_runtime(server, Postgres::resume).await;
+}
+
+async fn be_read_only(server: &Arc<Postgres>) {
+    off_the_runtime(server, |server| server.set("default_transaction_read_only", "on")).await;
+    pass(3).await;
+    off_the_runtime(server, |server| server.set("default_transaction_read_only", "off")).await;
+}
+
+async fn reset(proxy: &CuttingProxy) {
+    proxy.cut_answers.store(true, Ordering::SeqCst);
+    pass(3).await;
+    proxy.cut_answers.store(false, Ordering::SeqCst);
+}
+
 async fn down_at_start() {
     let server = server().await;
     let builder = fresh(&server).budget(BUDGET);
@@ -45,66 +69,37 @@ async fn down_at_start() {
 
 async fn down_in_the_middle() {
     let server = server().await;
-    inbox_survives("Postgres down", inbox(&server).await, async || {
-        off_the_runtime(&server, Postgres::kill).await;
-        pass(3).await;
-        off_the_runtime(&server, Postgres::start_again).await;
-    })
-    .await;
+    inbox_survives("Postgres down", inbox(&server).await, || be_down(&server)).await;
 }
 
 async fn paused() {
     let server = server().await;
-    inbox_survives("Postgres paused", inbox(&server).await, async || {
-        off_the_runtime(&server, Postgres::pause).await;
-        pass(10).await;
-        off_the_runtime(&server, Postgres::resume).await;
-    })
-    .await;
+    inbox_survives("Postgres paused", inbox(&server).await, || be_paused(&server)).await;
 }
 
 async fn claims_down_in_the_middle() {
     let server = server().await;
     let store = fresh(&server).budget(BUDGET).open().await.expect("it opens");
-    claims_survive("claims, Postgres down", store, async || {
-        off_the_runtime(&server, Postgres::kill).await;
-        pass(3).await;
-        off_the_runtime(&server, Postgres::start_again).await;
-    })
-    .await;
+    claims_survive("claims, Postgres down", store, || be_down(&server)).await;
 }
 
 async fn claims_paused() {
     let server = server().await;
     let store = fresh(&server).budget(BUDGET).open().await.expect("it opens");
-    claims_survive("claims, Postgres paused", store, async || {
-        off_the_runtime(&server, Postgres::pause).await;
-        pass(10).await;
-        off_the_runtime(&server, Postgres::resume).await;
-    })
-    .await;
+    claims_survive("claims, Postgres paused", store, || be_paused(&server)).await;
 }
 
 async fn claims_read_only() {
     let server = server().await;
     let store = fresh(&server).budget(BUDGET).open().await.expect("it opens");
-    claims_survive("claims, Postgres read-only", store, async || {
-        off_the_runtime(&server, |server| server.set("default_transaction_read_only", "on")).await;
-        pass(3).await;
-        off_the_runtime(&server, |server| server.set("default_transaction_read_only", "off")).await;
-    })
-    .await;
+    claims_survive("claims, Postgres read-only", store, || be_read_only(&server)).await;
 }
 
 async fn claims_reset_after_their_commits() {
     let proxy = CuttingProxy::start(shared().port()).await;
     let builder = builder(&url_through(&proxy)).schema(fresh_schema()).budget(BUDGET).notify(false);
-    claims_survive("claims, Postgres reset after COMMIT", builder.open().await.unwrap(), async || {
-        proxy.cut_answers.store(true, Ordering::SeqCst);
-        pass(3).await;
-        proxy.cut_answers.store(false, Ordering::SeqCst);
-    })
-    .await;
+    claims_survive("claims, Postgres reset after COMMIT", builder.open().await.unwrap(), || reset(&proxy))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,12 +114,7 @@ async fn whatever_happens_to_postgres_what_is_accepted_under_a_claim_has_run() {
 
 async fn read_only() {
     let server = server().await;
-    inbox_survives("Postgres read-only", inbox(&server).await, async || {
-        off_the_runtime(&server, |server| server.set("default_transaction_read_only", "on")).await;
-        pass(3).await;
-        off_the_runtime(&server, |server| server.set("default_transaction_read_only", "off")).await;
-    })
-    .await;
+    inbox_survives("Postgres read-only", inbox(&server).await, || be_read_only(&server)).await;
 }
 
 async fn reset_after_its_commits() {
@@ -136,12 +126,7 @@ async fn reset_after_its_commits() {
         .open()
         .await
         .unwrap();
-    inbox_survives("Postgres reset after COMMIT", Inbox::new(store), async || {
-        proxy.cut_answers.store(true, Ordering::SeqCst);
-        pass(3).await;
-        proxy.cut_answers.store(false, Ordering::SeqCst);
-    })
-    .await;
+    inbox_survives("Postgres reset after COMMIT", Inbox::new(store), || reset(&proxy)).await;
 }
 
 /// The tables are on a disk of their own that has no room left. Only root can make one: else this cell is the trigger

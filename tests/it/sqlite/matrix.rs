@@ -1,6 +1,6 @@
 //! A stack with an inbox in an SQLite file that is upset in every way, for a sender that retries 5xx and 429 alone.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use rusqlite::Connection;
 use tower_webhook::{inbox::Inbox, store::SqliteStore};
@@ -28,32 +28,26 @@ async fn down_at_start() {
 }
 
 /// What a pause is to a file: another process holds its lock and does not go on.
+async fn be_held(path: &Path) {
+    let other = Connection::open(path).expect("opens");
+    other.busy_timeout(Duration::from_secs(5)).expect("is set");
+    other.execute_batch("BEGIN IMMEDIATE").expect("takes the lock");
+    pass(10).await;
+    other.execute_batch("ROLLBACK").expect("lets go");
+}
+
 async fn paused() {
     let scratch = Scratch::new();
     let path = scratch.file("inbox.db");
     let inbox = Inbox::new(SqliteStore::open(&path).expect("opens"));
-    let other = Connection::open(&path).expect("opens");
-    other.busy_timeout(Duration::from_secs(5)).expect("is set");
-    inbox_survives("SQLite held by another process", inbox, async || {
-        other.execute_batch("BEGIN IMMEDIATE").expect("takes the lock");
-        pass(10).await;
-        other.execute_batch("ROLLBACK").expect("lets go");
-    })
-    .await;
+    inbox_survives("SQLite held by another process", inbox, || be_held(&path)).await;
 }
 
 async fn claims_paused() {
     let scratch = Scratch::new();
     let path = scratch.file("claims.db");
     let store = SqliteStore::open(&path).expect("opens");
-    let other = Connection::open(&path).expect("opens");
-    other.busy_timeout(Duration::from_secs(5)).expect("is set");
-    claims_survive("claims, SQLite held by another process", store, async || {
-        other.execute_batch("BEGIN IMMEDIATE").expect("takes the lock");
-        pass(10).await;
-        other.execute_batch("ROLLBACK").expect("lets go");
-    })
-    .await;
+    claims_survive("claims, SQLite held by another process", store, || be_held(&path)).await;
 }
 
 /// What an outage is to a file: what it had is not there.
