@@ -4,6 +4,7 @@
 //! crash SERVER sqlite|postgres|transaction|redis|memory KILLS
 //! crash SERVER many SECONDS
 //! crash SERVER paused
+//! crash SERVER signals
 //! ```
 //!
 //! SERVER is the program of the example `durable_inbox`, for `transaction` that of the example of that name and for `redis`
@@ -32,7 +33,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::phases::{Bench, Store};
+use crate::{
+    phases::{Bench, Store},
+    verdict::Verdict,
+};
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
@@ -65,12 +69,14 @@ enum Mode {
     Claims(u32),
     Many(Duration),
     Paused,
+    Signals,
 }
 
 fn parse(arguments: &[String]) -> Option<(PathBuf, Mode)> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (program, mode) = match words[..] {
         [program, "paused"] => (program, Mode::Paused),
+        [program, "signals"] => (program, Mode::Signals),
         [program, "transaction", kills] => (program, Mode::Transaction(kills.parse().ok()?)),
         [program, "redis", kills] => (program, Mode::Claims(kills.parse().ok()?)),
         [program, "many", seconds] => (program, Mode::Many(Duration::from_secs(seconds.parse().ok()?))),
@@ -83,28 +89,38 @@ fn parse(arguments: &[String]) -> Option<(PathBuf, Mode)> {
 async fn run(program: PathBuf, mode: Mode) -> Result<bool, Fault> {
     match mode {
         Mode::Kill(Store::Memory, kills) => control(program, kills).await,
-        Mode::Kill(store, kills) => test(program, store, kills).await,
+        Mode::Kill(store, kills) => {
+            let bench = Bench::set_up(program, store).await?;
+            judged(store.name(), bench, async |bench| bench.run(kills).await).await
+        }
         Mode::Transaction(kills) => effects::test(program, kills).await,
         Mode::Claims(kills) => claims::test(program, kills).await,
         Mode::Many(length) => many::test(program, length).await,
         Mode::Paused => many::paused(program).await,
+        Mode::Signals => {
+            let bench = Bench::set_up(program, Store::Sqlite).await?;
+            judged("signals", bench, async |bench| bench.signals().await).await
+        }
     }
 }
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: crash SERVER sqlite|postgres|transaction|redis|memory KILLS\n       crash SERVER many SECONDS\n       crash SERVER paused"
+        "usage: crash SERVER sqlite|postgres|transaction|redis|memory KILLS\n       crash SERVER many SECONDS\n       crash SERVER paused|signals"
     );
     ExitCode::from(2)
 }
 
-async fn test(program: PathBuf, store: Store, kills: u32) -> Result<bool, Fault> {
-    let mut bench = Bench::set_up(program, store).await?;
-    let verdict = match bench.run(kills).await {
+async fn judged(
+    what: &str,
+    mut bench: Bench,
+    upset: impl AsyncFnOnce(&mut Bench) -> Result<Verdict, Fault>,
+) -> Result<bool, Fault> {
+    let verdict = match upset(&mut bench).await {
         Ok(verdict) => verdict,
         Err(fault) => return Err(format!("{fault}\nthe server's last words:\n{}", bench.last_words()).into()),
     };
-    println!("{}: {verdict}", store.name());
+    println!("{what}: {verdict}");
     if !verdict.passed() {
         println!("the server's last words:\n{}", bench.last_words());
     }

@@ -32,6 +32,13 @@ const OTHERS: u32 = 300;
 /// Many of them run whenever another one aborts, and are cut too.
 const OTHER: Kind = Kind::Slow;
 
+/// Deliveries that run when a signal comes, what passes until the second one, how soon the process must have ended then,
+/// and with what.
+const LONG: usize = 8;
+const BETWEEN_SIGNALS: Duration = Duration::from_millis(300);
+const AT_ONCE: Duration = Duration::from_millis(500);
+const STOPPED: i32 = 130;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Store {
     Sqlite,
@@ -108,9 +115,7 @@ impl Bench {
         let server = self.settings.start().await?;
         self.abort(server).await?.stop().await?;
 
-        let log = std::fs::read_to_string(&self.settings.log)?;
-        let listing = self.settings.admin("list").await?;
-        Ok(judge(&self.ledger.ids()?, &log, &listing, &self.outages, provider.sent()))
+        self.verdict().await
     }
 
     /// The same kills of a server that keeps its inbox in memory. Returns how many were acknowledged, and how many of them
@@ -124,6 +129,73 @@ impl Bench {
         let acknowledged = self.ledger.ids()?;
         let lost = unfinished(&acknowledged, &std::fs::read_to_string(&self.settings.log)?);
         Ok((acknowledged.len(), lost))
+    }
+
+    /// A signal lets what runs end; a second one ends the process in the middle of it, and it runs again after a restart.
+    pub async fn signals(&mut self) -> Result<Verdict, Fault> {
+        let server = self.settings.start().await?;
+        self.run_long_ones().await?;
+        server.stop().await?;
+        let (drained, runs) = (self.waiting().await?, self.runs()?);
+        if (drained, runs) != (0, LONG) {
+            return Err(
+                format!("after one signal {drained} wait, and {LONG} deliveries ran {runs} times").into()
+            );
+        }
+
+        let mut server = self.settings.start().await?;
+        self.run_long_ones().await?;
+        server.signal("TERM").await?;
+        tokio::time::sleep(BETWEEN_SIGNALS).await;
+        if server.has_ended()? {
+            return Err("the server did not wait for what runs".into());
+        }
+        server.signal("TERM").await?;
+        let code = tokio::time::timeout(AT_ONCE, server.ended()).await??.code();
+        if code != Some(STOPPED) {
+            return Err(format!("after a second signal the server ended with {code:?}").into());
+        }
+        let end = self.logged()?;
+        self.outages.push(end..end);
+
+        let server = self.settings.start().await?;
+        self.drained().await?;
+        server.stop().await?;
+        let runs = self.runs()?;
+        if runs != 3 * LONG {
+            return Err(format!("{runs} runs instead of {LONG} and twice {LONG}").into());
+        }
+        self.verdict().await
+    }
+
+    /// Ends when the handlers of [`LONG`] more have begun, long before they are done.
+    async fn run_long_ones(&self) -> Result<(), Fault> {
+        let wanted = self.runs()? + LONG;
+        for _ in 0..LONG {
+            self.provider.send(Kind::Long).await?;
+        }
+        self.provider.rest().await?;
+        let deadline = Instant::now() + DRAINED_WITHIN;
+        while self.runs()? < wanted {
+            if Instant::now() > deadline {
+                return Err("they do not run".into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    fn runs(&self) -> Result<usize, Fault> {
+        if !self.settings.log.exists() {
+            return Ok(0);
+        }
+        Ok(std::fs::read_to_string(&self.settings.log)?.lines().count())
+    }
+
+    async fn verdict(&self) -> Result<Verdict, Fault> {
+        let log = std::fs::read_to_string(&self.settings.log)?;
+        let listing = self.settings.admin("list").await?;
+        Ok(judge(&self.ledger.ids()?, &log, &listing, &self.outages, self.provider.sent()))
     }
 
     /// What the server wrote to its standard error.

@@ -4,7 +4,7 @@ use std::{
     fs::File,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -107,9 +107,12 @@ impl Server {
     }
 
     /// Waits until it ends by itself.
-    pub async fn ended(&mut self) -> Result<(), Fault> {
-        self.child.wait().await?;
-        Ok(())
+    pub async fn ended(&mut self) -> Result<ExitStatus, Fault> {
+        Ok(self.child.wait().await?)
+    }
+
+    pub fn has_ended(&mut self) -> Result<bool, Fault> {
+        Ok(self.child.try_wait()?.is_some())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, fmt, ops::Range};
 
+use tower_webhook::defaults;
+
 use crate::load::Kind;
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,22 +21,30 @@ pub struct Verdict {
     unexplained: Vec<String>,
     /// Settled otherwise than its payload says.
     astray: Vec<String>,
+    /// The most that were run again because one crash of the server had cut them.
+    most_cut: usize,
 }
 
 impl Verdict {
     pub const fn passed(&self) -> bool {
-        self.lost.is_empty() && self.unexplained.is_empty() && self.astray.is_empty() && self.acknowledged > 0
+        self.lost.is_empty()
+            && self.unexplained.is_empty()
+            && self.astray.is_empty()
+            && self.most_cut <= defaults::WORKER_CONCURRENCY
+            && self.acknowledged > 0
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, acknowledged, processed, dead_letters, outages, repeated, .. } = self;
+        let Self { sent, acknowledged, processed, dead_letters, outages, repeated, most_cut, .. } = self;
         write!(
             f,
             "{outages} crashes; {sent} deliveries sent, {acknowledged} acknowledged, {} lost; {processed} processed, \
-             {dead_letters} dead letters; {repeated} in flight at a crash and repeated",
-            self.lost.len()
+             {dead_letters} dead letters; {repeated} in flight at a crash and repeated, at most {most_cut} for one crash of \
+             the server, which runs {} at once",
+            self.lost.len(),
+            defaults::WORKER_CONCURRENCY
         )?;
         for (name, ids) in
             [("lost", &self.lost), ("repeated without a crash", &self.unexplained), ("astray", &self.astray)]
@@ -76,6 +86,7 @@ pub fn judge(
             _ => verdict.lost.push(id.clone()),
         }
     }
+    let mut cuts = vec![0; outages.len()];
     // Stored without an acknowledgement that arrived, a delivery is processed all the same.
     for (id, (state, attempts)) in &listed {
         match *state {
@@ -91,12 +102,16 @@ pub fn judge(
         let failures = usize::from(Kind::of(id) == Kind::FailsOnce);
         if runs.len() > 1 + failures {
             verdict.repeated += usize::from(due == "processed");
-            let uncut = runs.windows(2).filter(|pair| !cut(pair[0], pair[1], outages)).count();
+            let cut = runs.windows(2).filter_map(|pair| cut(pair[0], pair[1], outages));
+            let uncut = runs.len() - 1 - cut.inspect(|outage| cuts[*outage] += 1).count();
             if uncut > failures || *attempts < runs.len() {
                 verdict.unexplained.push((*id).to_owned());
             }
         }
     }
+    // While a store was away a server had time to run more than it runs at once.
+    let of_the_server = outages.iter().zip(cuts).filter(|(outage, _)| outage.is_empty());
+    verdict.most_cut = of_the_server.map(|(_, cut)| cut).max().unwrap_or_default();
     verdict
 }
 
@@ -120,9 +135,9 @@ fn runs(log: &str) -> HashMap<&str, Vec<usize>> {
     runs
 }
 
-/// Whether a crash may have cut the attempt at `first`, so that there is one at `second`.
-fn cut(first: usize, second: usize, outages: &[Range<usize>]) -> bool {
-    outages.iter().any(|outage| first < outage.end && second >= outage.start)
+/// The crash that may have cut the attempt at `first`, so that there is one at `second`: the first one behind it.
+fn cut(first: usize, second: usize, outages: &[Range<usize>]) -> Option<usize> {
+    outages.iter().position(|outage| first < outage.end && second >= outage.start)
 }
 
 #[cfg(test)]
@@ -157,6 +172,25 @@ mod tests {
         assert_eq!((verdict.repeated, &verdict.unexplained[..]), (2, &["plain-2".to_owned()][..]));
         let whole = judge(&ids, log, listing, &[20..40, 40..40], 2);
         assert!(whole.passed(), "{whole}");
+    }
+
+    #[test]
+    fn one_crash_cuts_no_more_than_ran() {
+        let ids: Vec<String> = (0..=defaults::WORKER_CONCURRENCY).map(|id| format!("plain-{id}")).collect();
+        let log = |attempt: usize, ids: &[String]| -> String {
+            ids.iter().map(|id| format!("{id} {attempt}\n")).collect()
+        };
+        let (first, listing) = (log(1, &ids), |ids: &[String]| -> String {
+            ids.iter().map(|id| format!("processed {id} 2\n")).collect()
+        });
+        let crash = first.len()..first.len();
+        let judged = |crash: &[Range<usize>]| {
+            judge(&ids, &format!("{first}{}", log(2, &ids)), &listing(&ids), crash, 65)
+        };
+        let verdict = judged(&[crash.clone()]);
+        assert!(verdict.unexplained.is_empty() && !verdict.passed(), "{verdict}");
+        let half = first.len() / 2;
+        assert!(judged(&[half..half, crash]).passed(), "two crashes");
     }
 
     #[test]
