@@ -94,6 +94,11 @@ async fn check_server(client: &Client, schema: &Schema) -> Result<(), OpenError>
                 .collect::<Vec<_>>()
         })
         .collect();
+    judge_server(&found)
+}
+
+/// Whether a server with these settings keeps what it has confirmed.
+fn judge_server(found: &HashMap<String, String>) -> Result<(), OpenError> {
     let value = |name: &str| found.get(name).cloned().unwrap_or_default();
     let version = value("server_version_num").parse::<i32>().unwrap_or_default() / 10_000;
     if version < LEAST_SERVER {
@@ -229,6 +234,19 @@ impl Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_is_too_old_is_told_its_version_and_the_least() {
+        let mut found: HashMap<String, String> =
+            SETTINGS.iter().map(|(name, good, _)| ((*name).to_owned(), good[0].to_owned())).collect();
+        found.insert("in_recovery".into(), "f".into());
+        found.insert("server_version_num".into(), "120022".into());
+        let error = judge_server(&found).expect_err("12 is too old");
+        assert!(matches!(error, OpenError::Version { found: 12, least: 13 }), "{error:?}");
+        assert_eq!(error.to_string(), "the Postgres server has version 12: it must be 13 or newer");
+        found.insert("server_version_num".into(), "130000".into());
+        judge_server(&found).expect("13 will do");
+    }
 
     #[test]
     fn a_schema_name_that_needs_quotes_is_refused() {

@@ -187,7 +187,7 @@ mod tests {
         let judged = |crash: &[Range<usize>]| {
             judge(&ids, &format!("{first}{}", log(2, &ids)), &listing(&ids), crash, 65)
         };
-        let verdict = judged(&[crash.clone()]);
+        let verdict = judged(std::slice::from_ref(&crash));
         assert!(verdict.unexplained.is_empty() && !verdict.passed(), "{verdict}");
         let half = first.len() / 2;
         assert!(judged(&[half..half, crash]).passed(), "two crashes");

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tower_webhook::{inbox::Inbox, store::InboxStore};
@@ -108,6 +108,7 @@ async fn whatever_happens_to_postgres_what_is_accepted_under_a_claim_has_run() {
         claims_down_in_the_middle(),
         claims_paused(),
         claims_read_only(),
+        claims_full(),
         claims_reset_after_their_commits()
     );
 }
@@ -140,20 +141,64 @@ async fn full() {
     let schema = fresh_schema();
     let url = server.url("postgres");
     let store = builder(&url).schema(schema.clone()).budget(BUDGET).open().await.unwrap();
-    let directory = disk.directory_for_postgres();
-    let small = format!(
-        "CREATE TABLESPACE small LOCATION '{}';;ALTER TABLE {schema}.blocks SET TABLESPACE small;;\
-         ALTER TABLE {schema}.deliveries SET TABLESPACE small",
-        directory.display()
-    );
-    off_the_runtime(&server, move |server| drop(server.sql(&small))).await;
-    inbox_survives("Postgres full", Inbox::shared(Arc::new(store) as Arc<dyn InboxStore>), async || {
-        disk.fill();
-        pass(3).await;
+    move_tables(&server, &disk, &schema, &["blocks", "deliveries"]).await;
+    let inbox = Inbox::shared(Arc::new(store) as Arc<dyn InboxStore>);
+    inbox_survives("Postgres full", inbox, || be_full(&disk)).await;
+    drop(server);
+}
+
+async fn claims_full() {
+    let Some(disk) = SmallDisk::mount(4) else {
+        println!("claims, Postgres full: skipped, only root can mount a small disk");
+        return;
+    };
+    let server = server().await;
+    let schema = fresh_schema();
+    let store = builder(&server.url("postgres")).schema(schema.clone()).budget(BUDGET).open().await.unwrap();
+    move_tables(&server, &disk, &schema, &["claims"]).await;
+    claims_survive("claims, Postgres full", store, || be_full(&disk)).await;
+    drop(server);
+}
+
+async fn move_tables(server: &Arc<Postgres>, disk: &SmallDisk, schema: &str, tables: &[&str]) {
+    let place = disk.directory_for_postgres("tables");
+    let moves = tables.iter().map(|table| format!(";;ALTER TABLE {schema}.{table} SET TABLESPACE small"));
+    let sql = format!("CREATE TABLESPACE small LOCATION '{}'{}", place.display(), moves.collect::<String>());
+    off_the_runtime(server, move |server| drop(server.sql(&sql))).await;
+}
+
+async fn be_full(disk: &SmallDisk) {
+    disk.fill();
+    pass(3).await;
+    disk.make_room();
+}
+
+/// The server's own log finds no room: it ends, and cannot start again until there is some.
+async fn log_full() {
+    let Some(disk) = SmallDisk::mount(16) else {
+        println!("Postgres with a full log: skipped, only root can mount a small disk");
+        return;
+    };
+    let place = disk.directory_for_postgres("log");
+    let server = tokio::task::spawn_blocking(move || Arc::new(Postgres::start_with_log_on(&place)));
+    let server = server.await.expect("it starts");
+    inbox_survives("Postgres with a full log", inbox(&server).await, async || {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            // Again and again: it recovers, and gives segments back that it needs no more.
+            disk.fill();
+            let server = Arc::clone(&server);
+            if tokio::task::spawn_blocking(move || server.ends_when_it_writes_log()).await.expect("no panic")
+            {
+                break;
+            }
+            assert!(Instant::now() < deadline, "Postgres finds room for its log");
+        }
+        pass(2).await;
         disk.make_room();
+        off_the_runtime(&server, Postgres::start_again).await;
     })
     .await;
-    drop(server);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,6 +209,7 @@ async fn whatever_happens_to_postgres_every_delivery_arrives_and_nobody_waits_wi
         paused(),
         read_only(),
         reset_after_its_commits(),
-        full()
+        full(),
+        log_full()
     );
 }

@@ -94,6 +94,30 @@ async fn a_schema_of_a_newer_release_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_schema_of_an_older_release_is_brought_up_to_date_whole_or_not_at_all() {
+    let (schema, server) = (fresh_schema(), shared());
+    let open = || builder(&server.url("postgres")).schema(schema.clone()).open();
+    // Of the release before the first, which had a list of versions and no more; and something that is in the way.
+    server.sql(&format!(
+        "CREATE SCHEMA {schema};;CREATE TABLE {schema}.schema_version (version integer PRIMARY KEY, \
+         set_up_at timestamptz NOT NULL DEFAULT now());;CREATE TABLE {schema}.claims (name text)"
+    ));
+    let error = open().await.expect_err("claims is another's");
+    assert!(matches!(&error, OpenError::SetUp { schema: named, .. } if *named == schema), "{error:?}");
+    assert!(error.to_string().contains(&schema), "{error}");
+    let left = format!(
+        "SELECT string_agg(tablename, ',' ORDER BY tablename) FROM pg_tables WHERE schemaname = '{schema}'"
+    );
+    assert_eq!(server.sql(&left), "claims,schema_version", "what was made before it is undone");
+
+    server.sql(&format!("DROP TABLE {schema}.claims"));
+    assert_eq!(open().await.expect("all is out of the way").put(record("a")).await, Ok(Put::Stored));
+    assert_eq!(server.sql(&format!("SELECT max(version) FROM {schema}.schema_version")), "1");
+    let again = open().await.expect("it is up to date");
+    assert_eq!(again.put(record("a")).await, Ok(Put::Duplicate), "and is left alone");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_start_at_once_set_the_schema_up_once() {
     let schema = fresh_schema();

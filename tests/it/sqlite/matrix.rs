@@ -73,20 +73,35 @@ async fn full() {
         return;
     };
     let inbox = Inbox::new(SqliteStore::open(disk.path().join("inbox.db")).expect("opens"));
-    inbox_survives("SQLite full", inbox, async || {
-        disk.fill();
-        pass(3).await;
-        disk.make_room();
-    })
-    .await;
+    inbox_survives("SQLite full", inbox, || be_full(&disk)).await;
+}
+
+#[cfg(unix)]
+async fn claims_full() {
+    let Some(disk) = SmallDisk::mount(8) else {
+        println!("claims, SQLite full: skipped, only root can mount a small disk");
+        return;
+    };
+    let store = SqliteStore::open(disk.path().join("claims.db")).expect("opens");
+    claims_survive("claims, SQLite full", store, || be_full(&disk)).await;
+}
+
+#[cfg(unix)]
+async fn be_full(disk: &SmallDisk) {
+    disk.fill();
+    pass(3).await;
+    disk.make_room();
 }
 
 #[cfg(not(unix))]
 async fn full() {}
 
+#[cfg(not(unix))]
+async fn claims_full() {}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_to_the_file_every_delivery_arrives_and_nobody_waits_without_a_bound() {
-    tokio::join!(down_at_start(), paused(), claims_paused(), down_in_the_middle(), full());
+    tokio::join!(down_at_start(), paused(), claims_paused(), down_in_the_middle(), full(), claims_full());
 }
 
 #[cfg(unix)]

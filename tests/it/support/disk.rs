@@ -35,14 +35,14 @@ impl SmallDisk {
 
     /// A directory on it that the account of Postgres owns, and may reach.
     #[cfg(feature = "postgres")]
-    pub(crate) fn directory_for_postgres(&self) -> PathBuf {
-        let directory = self.path().join("tables");
+    pub(crate) fn directory_for_postgres(&self, name: &str) -> PathBuf {
+        let directory = self.path().join(name);
         fs::create_dir(&directory).expect("a directory is made");
         super::postgres::give_away(&directory);
         directory
     }
 
-    /// Leaves no byte free.
+    /// Leaves no byte free, also of what has become free since it was filled.
     pub(crate) fn fill(&self) {
         fill(&self.path().join("filler"));
     }
@@ -62,7 +62,7 @@ impl SmallDisk {
 }
 
 fn fill(path: &Path) {
-    let mut file = fs::File::create(path).expect("a file is made");
+    let mut file = fs::File::options().create(true).append(true).open(path).expect("a file is made");
     for size in [64 * 1024, 4096, 512, 1] {
         let bytes = vec![0; size];
         while file.write_all(&bytes).is_ok() {}

@@ -49,6 +49,24 @@ impl Postgres {
         })
     }
 
+    /// A server that keeps its log, in segments of 1 MiB, in this directory.
+    pub(crate) fn start_with_log_on(directory: &Path) -> Self {
+        Self::start_from(&["max_wal_size = '4MB'", "min_wal_size = '2MB'"], |data| {
+            run(as_account(&program("initdb"))
+                .args(["--no-sync", "--auth=trust", "--username=postgres", "--wal-segsize=1", "-X"])
+                .arg(directory)
+                .arg("-D")
+                .arg(data));
+        })
+    }
+
+    /// Goes on to the next segment of its log, if it can. Says whether the server has ended by itself.
+    pub(crate) fn ends_when_it_writes_log(&self) -> bool {
+        drop(self.try_sql("SELECT pg_logical_emit_message(true, '', repeat('x', 500000)), pg_switch_wal()"));
+        let mut running = self.running.lock().expect("no test panicked with it");
+        running.as_mut().is_none_or(|child| child.try_wait().expect("its end can be asked for").is_some())
+    }
+
     /// A hot standby of this server.
     pub(crate) fn standby(&self) -> Self {
         Self::start_from(&[], |data| {
