@@ -14,7 +14,10 @@ use pin_project::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::rejection::{RefusalBody, Rejection};
+use crate::{
+    rejection::{RefusalBody, Rejection},
+    span,
+};
 
 /// A check that lets a request pass or refuses it, without waiting for anything.
 ///
@@ -119,7 +122,8 @@ where
             },
             Err(rejection) => {
                 give_back(&mut self.inner);
-                GateFuture { state: State::Refused(Some(rejection.into_response())) }
+                let span = span::of_refused(request.extensions(), None);
+                GateFuture { state: State::Refused(Some(span.in_scope(|| rejection.into_response()))) }
             }
         }
     }

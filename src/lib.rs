@@ -108,6 +108,7 @@ pub mod render;
 pub mod route;
 pub mod sender;
 pub mod serve;
+mod span;
 pub mod stack;
 pub mod store;
 #[cfg(feature = "test-util")]

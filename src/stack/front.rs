@@ -20,6 +20,7 @@ use crate::{
     handshake::{HandshakeFuture, HandshakeLayer, SignedHandshakeLayer},
     rejection::RefusalBody,
     render::{Asked, RenderLayer},
+    span,
     verify::{PassedOn, VerifyLayer},
 };
 
@@ -63,7 +64,10 @@ impl<E: End> Front<E> {
         let is_grpc = grpc::is_grpc(request.headers());
         let asked = parts.render.note(&request, is_grpc);
         let (left, answer) = match parts.gates.before_verification(&mut request) {
-            Err(rejection) => (None, HandshakeFuture::answered(Err(rejection))),
+            Err(rejection) => {
+                let span = span::of_refused(request.extensions(), Some(parts.verify.named_endpoint()));
+                (None, span.in_scope(|| HandshakeFuture::answered(Err(rejection))))
+            }
             Ok(left) => {
                 let answer = match parts.open.decide(&request) {
                     Some(decided) => decided.answer(request),

@@ -20,9 +20,10 @@ use super::{
 };
 use crate::{
     client_ip,
-    delivery::{Delivery, Endpoint, Fresh, Tenant, Unverified, Verified},
+    delivery::{Delivery, Endpoint, Fresh, Unverified, Verified},
     grpc, handshake,
     rejection::{RefusalBody, Rejection},
+    span,
 };
 
 /// A service behind [`VerifyLayer`](super::VerifyLayer).
@@ -90,9 +91,12 @@ where
     Box::pin(async move {
         let delivery = match settings.receive(&head, is_grpc, body).await {
             Ok(delivery) => delivery,
-            Err(rejection) => return Ok(rejection.into_response()),
+            Err(rejection) => {
+                let span = span::of_refused(&head.extensions, Some(&settings.endpoint));
+                return Ok(span.in_scope(|| rejection.into_response()));
+            }
         };
-        let span = span(&delivery);
+        let span = span::of_delivery(&delivery);
         tracing::debug!(parent: &span, "delivery verified");
         head.extensions.insert(Arc::clone(&delivery));
         let mut request = Box::new(Request::from_parts(head, Verified::received(delivery, is_grpc)));
@@ -109,20 +113,6 @@ fn unlimited<B>(request: &mut Request<B>) {
 
 #[cfg(not(feature = "axum"))]
 const fn unlimited<B>(_: &mut Request<B>) {}
-
-fn span(delivery: &Delivery) -> tracing::Span {
-    tracing::info_span!(
-        "webhook",
-        provider = delivery.provider().name(),
-        endpoint = delivery.endpoint().name(),
-        tenant = delivery.tenant().map(Tenant::as_str),
-        delivery_id = delivery.id().map(crate::delivery::DeliveryId::as_str),
-        event_type = delivery.event_type(),
-        key_id = delivery.key_id(),
-        client_ip = delivery.client_ip().map(tracing::field::display),
-        bytes = delivery.body().len(),
-    )
-}
 
 impl Settings {
     /// Reads and judges a request. One that is refused is read to its end, within bounds, so that its sender has written

@@ -1,6 +1,6 @@
 //! The stack as a whole.
 
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -10,15 +10,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_webhook::{
-    Verified,
+    Rejection, Verified,
     ack::AckLayer,
+    client_ip::PeerAddr,
     clock::{ManualClock, SystemClock},
     rate_limit::Quota,
     stack::WebhookLayer,
     store::MemoryClaims,
 };
 
-use super::support::{github, server::Server};
+use super::support::{github, net::Log, server::Server};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -239,4 +240,35 @@ async fn a_slow_body_is_refused_by_the_stacks_own_deadline_or_rate() {
         clock.advance(SECOND * 3);
         assert_eq!(in_time(sent).await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     }
+}
+
+#[tokio::test]
+async fn the_log_says_whom_a_refusal_met_and_for_what_endpoint() {
+    let stack = github::webhook()
+        .endpoint("push-events")
+        .allow(["192.0.2.0/24"])
+        .quota_per_ip(Quota::per_minute(1))
+        .build()
+        .unwrap();
+    let service = stack.layer(service_fn(|_: Request<Verified>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    let refused = async |peer: &str, body: &'static str| {
+        let mut request = github::delivery("/", "1", "{}");
+        *request.body_mut() = Full::from(body);
+        request.extensions_mut().insert(PeerAddr(SocketAddr::new(peer.parse().unwrap(), 40_000)));
+        let log = Log::gather();
+        let answer = service.clone().oneshot(request).await.unwrap();
+        let code = answer.extensions().get::<Rejection>().expect("it is refused").code();
+        let log = log.text();
+        let line = log.lines().find(|line| line.contains("delivery refused")).expect("it is told");
+        assert!(line.contains(&format!("code=\"{code}\"")), "{line}");
+        assert!(line.contains("endpoint=\"push-events\"") && line.contains("provider=\"github\""), "{line}");
+        assert!(line.contains(&format!("client_ip={peer}")), "{line}");
+        assert_eq!(line.matches("client_ip").count(), 1, "{line}");
+        code
+    };
+    assert_eq!(refused("198.51.100.7", "{}").await, "address-not-allowed");
+    assert_eq!(refused("192.0.2.7", "{ }").await, "signature-mismatch");
+    assert_eq!(refused("192.0.2.7", "{}").await, "over-quota");
 }

@@ -20,6 +20,7 @@ use crate::{
     gate::Gate,
     rate_limit::{QuotaKey, RateLimit},
     rejection::{RefusalBody, Rejection},
+    span,
     store::StoreError,
 };
 
@@ -151,7 +152,10 @@ where
                     Gate::<B>::annotate(&*asked.local, pass, response.headers_mut());
                     Ok(response)
                 }
-                Err(rejection) => Ok(rejection.into_response()),
+                Err(rejection) => {
+                    let span = span::of_refused(request.extensions(), None);
+                    Ok(span.in_scope(|| rejection.into_response()))
+                }
             }
         })
     }

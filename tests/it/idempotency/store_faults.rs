@@ -10,7 +10,10 @@ use tower_webhook::{
     store::{MemoryClaims, StoreError},
 };
 
-use crate::support::claims::{Act, Handler, Scripted, StoreAct, clock, request, until};
+use crate::support::{
+    claims::{Act, Handler, Scripted, StoreAct, clock, request, until},
+    net::Log,
+};
 
 fn down() -> StoreError {
     StoreError::Unavailable { reason: "connection refused".to_owned() }
@@ -39,9 +42,15 @@ async fn a_store_that_cannot_claim_refuses_and_nothing_runs() {
         let store = Scripted::new([StoreAct::Fail(error)], []);
         let handler = Handler::new(&[Act::Answer(200)]);
         let service = IdempotencyLayer::new(store).layer(handler.clone());
+        let log = Log::gather();
         let answer = service.clone().oneshot(request("a")).await.unwrap();
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(answer.extensions().get(), Some(&rejection));
+        // What no retry mends is for a person.
+        let level = if rejection == Rejection::StoreFull { "ERROR" } else { " WARN" };
+        let log = log.text();
+        assert!(log.contains(level) && log.contains(rejection.code()), "{log}");
+        assert_eq!(log.contains("ERROR"), level == "ERROR", "{log}");
         let seconds: u64 = answer.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
         assert!(wait.contains(&seconds), "{rejection:?}: {seconds}");
         assert_eq!(handler.started(), 0);
