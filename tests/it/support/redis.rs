@@ -114,17 +114,20 @@ impl Drop for RedisServer {
     }
 }
 
-fn binary() -> &'static str {
-    ["redis-server", "valkey-server"]
-        .into_iter()
-        .find(|binary| {
-            let version = Command::new(binary).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-            version.is_ok_and(|status| status.success())
-        })
-        .expect(
-            "these tests start a Redis of their own, and find neither redis-server nor valkey-server on PATH: install \
-             one (Debian and Ubuntu: apt-get install -y redis-server; macOS: brew install redis)",
-        )
+/// The one that `REDIS_SERVER` names, else Redis or Valkey from the path.
+fn binary() -> String {
+    let named = std::env::var("REDIS_SERVER").ok();
+    let known = ["redis-server", "valkey-server"].map(str::to_owned);
+    let runs = |binary: &String| {
+        let version =
+            Command::new(binary).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        version.is_ok_and(|status| status.success())
+    };
+    named.map_or_else(|| known.to_vec(), |named| vec![named]).into_iter().find(runs).expect(
+        "these tests start a Redis of their own, and find neither what REDIS_SERVER names nor redis-server nor \
+         valkey-server on PATH: install one (Debian and Ubuntu: apt-get install -y redis-server; macOS: brew \
+         install redis)",
+    )
 }
 
 /// Waits until `condition` holds.
