@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock::Moment, store::StoreError};
+use crate::{clock::Moment, defaults, store::StoreError};
 
 /// After `limit` failures in a row the store rests; then one call tries it, and its success ends the rest.
 #[derive(Debug)]
@@ -58,11 +58,15 @@ pub(crate) struct SharedCircuit {
     circuit: Mutex<Circuit>,
 }
 
-impl SharedCircuit {
-    pub(crate) const fn new(circuit: Circuit) -> Self {
+/// Of every store.
+impl Default for SharedCircuit {
+    fn default() -> Self {
+        let circuit = Circuit::new(defaults::STORE_FAILURES, defaults::STORE_REST);
         Self { is_failing: AtomicBool::new(false), circuit: Mutex::new(circuit) }
     }
+}
 
+impl SharedCircuit {
     /// Whether the last call failed.
     pub(crate) fn is_failing(&self) -> bool {
         self.is_failing.load(Ordering::Acquire)

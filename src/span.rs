@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::Extensions;
-use tracing::{Span, field::display};
+use tracing::Span;
 
 use crate::{
     client_ip,
@@ -20,7 +20,7 @@ pub(crate) fn of_delivery(delivery: &Delivery) -> Span {
         delivery_id = delivery.id().map(DeliveryId::as_str),
         event_type = delivery.event_type(),
         key_id = delivery.key_id(),
-        client_ip = delivery.client_ip().map(display),
+        client_ip = delivery.client_ip().map(tracing::field::display),
         bytes = delivery.body().len(),
     )
 }
@@ -35,6 +35,6 @@ pub(crate) fn of_refused(extensions: &Extensions, endpoint: Option<&Endpoint>) -
         "webhook",
         provider = endpoint.map(|endpoint| endpoint.provider().name()),
         endpoint = endpoint.map(Endpoint::name),
-        client_ip = client_ip::of(extensions).ok().map(display),
+        client_ip = client_ip::of(extensions).ok().map(tracing::field::display),
     )
 }

@@ -184,8 +184,8 @@ async fn settle(claim: &Claim, ending: Ending, answer: &Answer) {
             }
         }
         if failed < SETTLEMENT_TRIES {
-            let next = claim.clock.monotonic().after(Backoff::default().bound(failed));
-            claim.clock.sleep_until(next).await;
+            let next = claim.clock().monotonic().after(Backoff::default().bound(failed));
+            claim.clock().sleep_until(next).await;
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     body::ResponseBody,
     clock::{Clock, ManualClock},
     delivery::{Acknowledged, Claimed, Fingerprint, IdOrigin},
-    idempotency::{Claim, HeldClaim},
+    idempotency::{Claim, Guarded, HeldClaim},
     provider,
     store::{Answer, ClaimKey, ClaimOutcome, ClaimStore, ClaimToken, Settled, StoreError, StoreFuture},
 };
@@ -109,12 +109,14 @@ impl Bench {
         let id = DeliveryId::new("a", IdOrigin::Unsigned);
         let delivery = Arc::new(Delivery::dangerously_unverified(endpoint, id, Bytes::new()));
         let held = HeldClaim::new(Arc::new(Claim {
-            store: Arc::clone(&self.store) as Arc<dyn ClaimStore>,
+            store: Arc::new(Guarded::by(
+                Arc::clone(&self.store) as Arc<dyn ClaimStore>,
+                Arc::new(self.clock.clone()),
+            )),
             token: ClaimToken { key: ClaimKey::of_delivery(&delivery).unwrap(), fence: 1 },
             payload: None,
             lease: LEASE,
             keep: 100 * LEASE,
-            clock: Arc::new(self.clock.clone()),
             is_taken: AtomicBool::new(false),
         }));
         let body = Verified::dangerously_trust(delivery).claimed(Some(held.clone()));
@@ -272,7 +274,6 @@ async fn a_claim_that_is_stale_in_part_is_released_whole() {
     let bench = bench(200, Duration::ZERO, store, |layer| layer);
     let (request, held) = bench.request();
     let mut claim = held.take().unwrap();
-    drop(held);
     let (parts, body) = request.into_parts();
     let delivery = Arc::clone(body.delivery());
     drop(body);

@@ -21,7 +21,7 @@ use crate::{
     delivery::{Acknowledged, Claimed, Fresh, Verified},
     detach::RunToCompletion,
     grpc::is_grpc,
-    idempotency::Claim,
+    idempotency::{Claim, HeldClaim},
     rejection::Rejection,
     store::Settled,
 };
@@ -123,7 +123,7 @@ where
             Ok(place) => place,
             Err(rejection) => return refused(rejection),
         };
-        let claim = match held.as_ref().map(|held| held.take()) {
+        let claim = match held.map(HeldClaim::take) {
             Some(None) => return refused(Rejection::InFlight),
             Some(Some(claim)) => Some(claim),
             None => None,

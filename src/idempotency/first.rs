@@ -26,7 +26,7 @@ pub(super) enum Begun<R: Send + 'static, E: Send + 'static> {
 pub(super) enum Step<R, E> {
     Answered(Result<Response<ResponseBody<R>>, E>),
     /// Somebody else has this claim and has not settled it.
-    Wait(Subject),
+    Wait(Arc<Shared>, Subject),
 }
 
 enum Taken {
@@ -36,7 +36,7 @@ enum Taken {
 
 /// The whole way of a first delivery. Where the store answers at once there is no more to it than the handler.
 pub(super) fn begin<S, R>(
-    shared: &Arc<Shared>,
+    shared: Arc<Shared>,
     inner: S,
     request: Box<Request<Verified<Fresh>>>,
     subject: Option<Subject>,
@@ -57,17 +57,17 @@ where
                 Some(_) => None,
             };
             match outcome {
-                Some(Ok(ClaimOutcome::New(token))) => Some(Arc::new(claim(shared, token, &request))),
+                Some(Ok(ClaimOutcome::New(token))) => Some(Arc::new(claim(&shared, token, &request))),
                 Some(Ok(outcome)) => return Begun::Told(not_ours(shared, subject, outcome)),
                 Some(Err(error)) => return Begun::Told(Step::Answered(Ok(duplicate::refused(error)))),
                 None => {
-                    let first = claim_and_run(Arc::clone(shared), inner, request, subject);
+                    let first = claim_and_run(shared, inner, request, subject);
                     return Begun::Runs(RunToCompletion::new(first, tasks));
                 }
             }
         }
     };
-    Begun::Runs(RunToCompletion::new(Run::new(Arc::clone(shared), inner, request, claim), tasks))
+    Begun::Runs(RunToCompletion::new(Run::new(shared, inner, request, claim), tasks))
 }
 
 /// The same with a store that must be waited for.
@@ -85,26 +85,25 @@ where
 {
     match take(&shared, subject, &request).await {
         Ok(Taken::Ours(claim)) => Run::new(shared, inner, request, Some(Arc::new(claim))).await,
-        Ok(Taken::Theirs(theirs, outcome)) => not_ours(&shared, theirs, outcome),
+        Ok(Taken::Theirs(theirs, outcome)) => not_ours(shared, theirs, outcome),
         Err(error) => Step::Answered(Ok(duplicate::refused(error))),
     }
 }
 
-fn not_ours<R, E>(shared: &Shared, theirs: Subject, outcome: ClaimOutcome) -> Step<R, E> {
-    match duplicate::tell(shared, outcome, theirs.grpc) {
+fn not_ours<R, E>(shared: Arc<Shared>, theirs: Subject, outcome: ClaimOutcome) -> Step<R, E> {
+    match duplicate::tell(&shared, outcome, theirs.grpc) {
         Some(told) => Step::Answered(Ok(told)),
-        None => Step::Wait(theirs),
+        None => Step::Wait(shared, theirs),
     }
 }
 
 fn claim(shared: &Shared, token: ClaimToken, request: &Request<Verified<Fresh>>) -> Claim {
     Claim {
-        store: Arc::clone(&shared.store) as Arc<dyn ClaimStore>,
+        store: Arc::clone(&shared.store),
         token,
         payload: None,
         lease: shared.settings.lease,
         keep: shared.settings.keep(request.body().delivery().provider()),
-        clock: Arc::clone(&shared.settings.clock),
         is_taken: AtomicBool::new(false),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub(super) struct Guarded {
+pub(crate) struct Guarded {
     pub(super) store: Arc<dyn ClaimStore>,
     pub(super) budget: Duration,
     pub(super) clock: SharedClock,
@@ -22,6 +22,13 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
+    /// A store with nothing behind it that others share.
+    #[cfg(test)]
+    pub(crate) fn by(store: Arc<dyn ClaimStore>, clock: SharedClock) -> Self {
+        let budget = crate::defaults::STORE_BUDGET;
+        Self { store, budget, clock, circuit: Arc::default(), waiters: Arc::default() }
+    }
+
     async fn within_budget<T: Unpin>(&self, call: StoreFuture<'_, T>) -> Result<T, StoreError> {
         let deadline = self.clock.monotonic().after(self.budget);
         tokio::select! {

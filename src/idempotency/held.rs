@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use super::guarded::Guarded;
 use crate::{
     clock::SharedClock,
     store::{Answer, ClaimStore, ClaimToken, Settled, StoreError, StoreFuture},
@@ -16,13 +17,12 @@ use crate::{
 
 /// A claim with what is needed to settle it.
 pub(crate) struct Claim {
-    pub(crate) store: Arc<dyn ClaimStore>,
+    pub(crate) store: Arc<Guarded>,
     pub(crate) token: ClaimToken,
     /// The claim on the payload itself, settled together with the other one, and for how long it is kept.
     pub(crate) payload: Option<(ClaimToken, Duration)>,
     pub(crate) lease: Duration,
     pub(crate) keep: Duration,
-    pub(crate) clock: SharedClock,
     /// Whether somebody has taken it over, with the duty to settle it.
     pub(crate) is_taken: AtomicBool,
 }
@@ -34,6 +34,10 @@ impl fmt::Debug for Claim {
 }
 
 impl Claim {
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.store.clock
+    }
+
     /// Tells duplicates `answer` while the delivery is still processed.
     pub(crate) fn acknowledge(&self, answer: Answer) -> StoreFuture<'_, Settled> {
         self.both(move |claim, token, _| claim.store.acknowledge(token, answer.clone(), claim.lease))
@@ -68,8 +72,8 @@ impl Claim {
     /// Extends the lease three times in each, for as long as it is polled; ends only when the claim is lost.
     pub(crate) async fn heartbeat(&self) {
         loop {
-            let next = self.clock.monotonic().after(self.lease / 3);
-            self.clock.sleep_until(next).await;
+            let next = self.clock().monotonic().after(self.lease / 3);
+            self.clock().sleep_until(next).await;
             match self.extend().await {
                 Ok(Settled::Yes) => {}
                 Ok(Settled::Stale) => return,
@@ -104,8 +108,8 @@ impl HeldClaim {
     }
 
     /// Takes the claim over, together with the duty to settle it; `None` when somebody has.
-    pub(crate) fn take(&self) -> Option<Arc<Claim>> {
+    pub(crate) fn take(self) -> Option<Arc<Claim>> {
         let is_taken = self.0.is_taken.swap(true, Ordering::AcqRel);
-        (!is_taken).then(|| Arc::clone(&self.0))
+        (!is_taken).then_some(self.0)
     }
 }

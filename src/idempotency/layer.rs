@@ -23,7 +23,7 @@ use super::{
     waiters::{Limits, Waiters},
 };
 use crate::{
-    circuit::{Circuit, SharedCircuit},
+    circuit::SharedCircuit,
     clock::{SharedClock, SystemClock},
     defaults,
     delivery::{Claimed, Fresh, Verified},
@@ -116,10 +116,7 @@ impl IdempotencyLayer {
         };
         let live = Live {
             waiters: Arc::default(),
-            circuit: Arc::new(SharedCircuit::new(Circuit::new(
-                defaults::STORE_FAILURES,
-                defaults::STORE_REST,
-            ))),
+            circuit: Arc::default(),
             draining: AtomicBool::new(false),
             mismatches: AtomicU64::new(0),
         };

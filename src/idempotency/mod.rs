@@ -83,6 +83,8 @@ mod waiters;
 
 pub(crate) use catch::CatchPanic;
 pub use claimable::Claimable;
+#[cfg(test)]
+pub(crate) use guarded::Guarded;
 pub(crate) use held::{Claim, HeldClaim};
 pub use layer::IdempotencyLayer;
 pub use service::{Idempotency, IdempotencyFuture};

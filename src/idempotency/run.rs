@@ -31,7 +31,7 @@ use crate::{
     delivery::{Claimed, Fresh, Verified},
     grpc,
     rejection::Rejection,
-    store::{Answer, Settled, StoreError, StoreFuture},
+    store::{Answer, ClaimStore, Settled, StoreError, StoreFuture},
 };
 
 /// What is made of the handler's answer.
@@ -108,7 +108,7 @@ where
             Err(Panicked) => Outcome::Refused(Rejection::HandlerPanicked),
         };
         // Whoever has taken the claim over settles it.
-        let Some(claim) = this.held.take().and_then(|held| held.take()) else {
+        let Some(claim) = this.held.take().and_then(HeldClaim::take) else {
             return Poll::Ready(Step::Answered(outcome.answer()));
         };
         let told = outcome.told(reading);
@@ -198,7 +198,7 @@ async fn read_and_settle<R, E>(
         Ok(None) => Outcome::Refused(Rejection::AnswerBroken),
         Err(Panicked) => Outcome::Refused(Rejection::HandlerPanicked),
     };
-    match held.and_then(|held| held.take()) {
+    match held.and_then(HeldClaim::take) {
         None => outcome.answer(),
         Some(claim) => {
             let told = outcome.told(reading);
@@ -259,10 +259,11 @@ fn conclude(
 fn settle_later(shared: &Shared, claim: Arc<Claim>, told: Option<Answer>) {
     let Ok(runtime) = Handle::try_current() else { return };
     let again = async move {
-        let deadline = claim.clock.monotonic().after(claim.lease);
+        let clock = claim.clock();
+        let deadline = clock.monotonic().after(claim.lease);
         let mut pause = defaults::SETTLE_AGAIN;
-        while claim.clock.monotonic() < deadline {
-            claim.clock.sleep_until(claim.clock.monotonic().after(pause)).await;
+        while clock.monotonic() < deadline {
+            clock.sleep_until(clock.monotonic().after(pause)).await;
             if settlement(&claim, told.as_ref()).await.is_ok() {
                 return;
             }

@@ -114,18 +114,17 @@ where
     let told = |step| State::Told(Some(Box::new(step)));
     let state = match shared.subject(&request) {
         Err(rejection) => told(Step::Answered(Ok(rejection.into_response()))),
-        Ok(subject) => match begin(&shared, inner, request, subject) {
+        Ok(subject) => match begin(shared, inner, request, subject) {
             Begun::Runs(first) => State::First(first),
             Begun::Told(step) => told(step),
         },
     };
-    IdempotencyFuture { state, shared }
+    IdempotencyFuture { state }
 }
 
 /// The future of [`Idempotency`].
 pub struct IdempotencyFuture<R: Send + 'static, E: Send + 'static> {
     state: State<R, E>,
-    shared: Arc<Shared>,
 }
 
 enum State<R: Send + 'static, E: Send + 'static> {
@@ -169,8 +168,7 @@ where
             };
             match step {
                 Step::Answered(answer) => return Poll::Ready(answer),
-                Step::Wait(subject) => {
-                    let shared = Arc::clone(&self.shared);
+                Step::Wait(shared, subject) => {
                     self.state = State::Waiting(Box::pin(duplicate::wait(shared, subject)));
                 }
             }

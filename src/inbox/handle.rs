@@ -21,7 +21,7 @@ use super::{
 #[cfg(feature = "encryption")]
 use super::{SealError, SealingKeys};
 use crate::{
-    circuit::{Circuit, SharedCircuit},
+    circuit::SharedCircuit,
     clock::{SharedClock, SystemClock},
     defaults,
     delivery::{Endpoint, Fingerprint},
@@ -90,7 +90,7 @@ pub(super) struct Commits {
 impl Default for Commits {
     fn default() -> Self {
         Self {
-            circuit: SharedCircuit::new(Circuit::new(defaults::STORE_FAILURES, defaults::STORE_REST)),
+            circuit: SharedCircuit::default(),
             draining: AtomicBool::new(false),
             under_way: TaskTracker::new(),
             tasks: TaskTracker::new(),
