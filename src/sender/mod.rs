@@ -30,7 +30,7 @@
 //! #     .service(service_fn(|_: Request<Verified<tower_webhook::delivery::Fresh>>| async {
 //! #         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
 //! #     }));
-//! // A client for HTTP: hyper-util's, reqwest's, any service over `Request<Full<Bytes>>`.
+//! // A client for HTTP: hyper-util's, or any other service over `Request<Full<Bytes>>`.
 //! let client = receiver;
 //! let sender = ServiceBuilder::new().layer(SendLayer::new(provider::STRIPE, secret)?).service(client.clone());
 //!
@@ -44,6 +44,15 @@
 //! assert_eq!(sender.oneshot(event()?).await?.status(), StatusCode::UNAUTHORIZED);
 //! # Ok(())
 //! # }
+//! ```
+//!
+//! hyper-util's `Client` is such a client as it is. reqwest's is one with the crate tower-reqwest:
+//!
+//! ```text
+//! let client = ServiceBuilder::new()
+//!     .map_request(|request: Request<Full<Bytes>>| request.map(reqwest::Body::wrap))
+//!     .layer(tower_reqwest::HttpClientLayer)
+//!     .service(reqwest::Client::new());
 //! ```
 //!
 //! Layer by layer:
