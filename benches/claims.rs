@@ -79,13 +79,6 @@ fn theirs(keys: &[ClaimKey]) -> (f64, DashMap<u128, State>) {
     (spent, map)
 }
 
-/// Resident memory in bytes, where the system tells it.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
-}
-
 fn speed(keys: &[ClaimKey], fingerprint: Fingerprint) {
     let pairs: Vec<(f64, f64)> = (0..ROUNDS).map(|_| (ours(keys, fingerprint).0, theirs(keys).0)).collect();
     let ratios = support::sorted(pairs.iter().map(|(ours, theirs)| ours / theirs));
@@ -101,14 +94,15 @@ fn speed(keys: &[ClaimKey], fingerprint: Fingerprint) {
 }
 
 fn memory(keys: &[ClaimKey], fingerprint: Fingerprint) {
-    let before = resident();
+    let before = support::resident();
     let (_, store) = ours(keys, fingerprint);
-    let bytes = resident().saturating_sub(before) as f64 / IDS as f64;
+    let bytes = (support::resident().saturating_sub(before) * 1024 * 1024) as f64 / IDS as f64;
     println!("memory: {bytes:.0} B an id at {} ids", store.len());
 }
 
 fn flood(fingerprint: Fingerprint) {
-    let before = resident();
+    let before = support::resident();
+    let mut full = 0;
     let store = MemoryClaims::new();
     for million in 1..=10 {
         let start = Instant::now();
@@ -117,11 +111,15 @@ fn flood(fingerprint: Fingerprint) {
         }
         println!(
             "{million} million ids, at most a million kept: {} MiB, {:.0} ns each with hashing, {} evicted",
-            resident().saturating_sub(before) / (1024 * 1024),
+            support::resident().saturating_sub(before),
             start.elapsed().as_nanos() as f64 / IDS as f64,
             store.evicted(),
         );
+        if million == 2 {
+            full = support::resident();
+        }
     }
+    support::assert_flat(full);
 }
 
 fn main() {

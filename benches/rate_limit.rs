@@ -5,7 +5,6 @@
 mod support;
 
 use std::{
-    fs,
     hint::black_box,
     net::{IpAddr, Ipv4Addr},
     num::NonZeroU32,
@@ -48,13 +47,6 @@ fn admit(gate: &RateLimit<PerClientIp>, request: &mut Request<()>, ip: IpAddr) -
     gate.admit(request).is_ok()
 }
 
-/// This process in memory, as Linux tells it.
-fn resident() -> String {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.unwrap_or("unknown").trim().to_owned()
-}
-
 /// No bucket is full again within the run, so each key keeps its own, and none runs out.
 fn held_keys() {
     let one_a_second = |burst| governor::Quota::per_second(NonZeroU32::MIN).allow_burst(burst);
@@ -85,15 +77,18 @@ fn flood(name: &str, quota: Quota) {
     let quarter = |from: u32, request: &mut Request<()>| {
         (from..from + FLOOD / 4).filter(|number| admit(layer.gate(), request, ip(*number))).count()
     };
-    let (before, start) = (resident(), Instant::now());
-    print!("{name}: resident {before}");
-    let mut admitted = 0;
+    let start = Instant::now();
+    print!("{name}: resident {} MiB", support::resident());
+    let (mut admitted, mut full) = (0, None);
     for from in (0..FLOOD).step_by(FLOOD as usize / 4) {
         admitted += black_box(quarter(from, &mut request));
-        print!(", {}", resident());
+        let resident = support::resident();
+        full.get_or_insert(resident);
+        print!(", {resident}");
     }
     let each = start.elapsed().as_nanos() / u128::from(FLOOD);
     println!("; {admitted} admitted, {} keys held, {each} ns each", layer.keys_held());
+    support::assert_flat(full.unwrap_or(0));
 }
 
 fn main() {

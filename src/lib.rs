@@ -51,6 +51,18 @@
 //!
 //! Behind verification a request's body is [`Verified`], which only this crate makes, and the layers that must not see
 //! unverified bodies take no other. A stack in a wrong order does not compile.
+//!
+//! # What is logged
+//!
+//! With [`tracing`], and metadata alone: never a payload, a signature or a secret. All that is said of a verified delivery is in
+//! the span `webhook`, with its `provider`, `endpoint`, `tenant`, `delivery_id`, `event_type`, `key_id`, `client_ip` and
+//! `bytes`; a refusal before that is in one with `provider`, `endpoint` and `client_ip`, as far as they are known.
+//!
+//! | event | level |
+//! |---|---|
+//! | `delivery verified` | debug |
+//! | `delivery refused`, with `code`, `status` and `reason` | info where it is the sender's fault; warn where it is ours, or time will mend it; error where only a person can |
+//! | `dead letter`, `acknowledged delivery given up` | error |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(
     missing_docs,

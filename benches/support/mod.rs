@@ -45,6 +45,20 @@ pub fn compare<T, U>(name: &str, mut ours: impl FnMut() -> T, mut theirs: impl F
     median(&ratios)
 }
 
+/// Mebibytes of this process in memory, where the system tells it.
+pub fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+/// Ends the benchmark if memory has grown by a tenth, or by more than a few MiB where it is little, since `then`.
+pub fn assert_flat(then: u64) {
+    let now = resident();
+    assert!(now <= then + (then / 10).max(4), "memory is not flat: {then} MiB, and then {now} MiB");
+    println!("    memory is flat: {then} MiB, and then {now} MiB");
+}
+
 /// The middle of a sorted list.
 pub fn median(sorted: &[f64]) -> f64 {
     sorted[sorted.len() / 2]
