@@ -47,7 +47,6 @@ where
     S::Error: Send + 'static,
     R: Body<Data = Bytes> + Send + 'static,
 {
-    let tasks = shared.settings.tasks.clone();
     let claim = match subject {
         None => None,
         Some(subject) => {
@@ -61,13 +60,14 @@ where
                 Some(Ok(outcome)) => return Begun::Told(not_ours(shared, subject, outcome)),
                 Some(Err(error)) => return Begun::Told(Step::Answered(Ok(duplicate::refused(error)))),
                 None => {
+                    let tasks = shared.settings.tasks.clone();
                     let first = claim_and_run(shared, inner, request, subject);
                     return Begun::Runs(RunToCompletion::new(first, tasks));
                 }
             }
         }
     };
-    Begun::Runs(RunToCompletion::new(Run::new(shared, inner, request, claim), tasks))
+    Begun::Runs(RunToCompletion::tracked(Run::new(shared, inner, request, claim)))
 }
 
 /// The same with a store that must be waited for.

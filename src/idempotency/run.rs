@@ -13,6 +13,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 use pin_project::pin_project;
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
 use super::{
@@ -29,6 +30,7 @@ use crate::{
     body::ResponseBody,
     defaults,
     delivery::{Claimed, Fresh, Verified},
+    detach::Tracked,
     grpc,
     rejection::Rejection,
     store::{Answer, ClaimStore, Settled, StoreError, StoreFuture},
@@ -124,6 +126,18 @@ where
                 this.rest.insert(Box::pin(rest)).as_mut().poll(cx).map(Step::Answered)
             }
         }
+    }
+}
+
+impl<S, R> Tracked for Run<S, R, S::Error>
+where
+    S: Service<Request<Verified<Claimed>>, Response = Response<R>> + Send + 'static,
+    S::Future: Send,
+    S::Error: Send + 'static,
+    R: Body<Data = Bytes> + Send + 'static,
+{
+    fn tasks(&self) -> &TaskTracker {
+        &self.shared.settings.tasks
     }
 }
 

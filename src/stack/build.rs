@@ -62,12 +62,12 @@ impl Webhook {
             open,
             verify,
             signed,
-            ending: Arc::new(EndingSettings {
+            ending: EndingSettings {
                 idempotency: self.idempotency,
                 ack: self.ack,
                 inline_limit,
                 clock: clock.unwrap_or_else(SystemClock::shared),
-            }),
+            },
         };
         Ok(WebhookLayer { parts: Arc::new(parts) })
     }

@@ -17,7 +17,7 @@ use tower::{BoxError, ServiceExt};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::front::End;
+use super::front::{End, Parts};
 use crate::{
     ack::{AckFuture, AckLayer},
     body::ResponseBody,
@@ -46,12 +46,11 @@ pub(super) struct EndingSettings {
 #[derive(Clone)]
 pub(super) struct Ending<S> {
     handler: S,
-    settings: Arc<EndingSettings>,
 }
 
 impl<S> Ending<S> {
-    pub(super) const fn new(handler: S, settings: Arc<EndingSettings>) -> Self {
-        Self { handler, settings }
+    pub(super) const fn new(handler: S) -> Self {
+        Self { handler }
     }
 }
 
@@ -73,9 +72,8 @@ where
     type Error = S::Error;
     type Future = EndingFuture<R, S::Error>;
 
-    fn end(self, request: Box<Request<Verified<Fresh>>>) -> Self::Future {
-        let Self { handler, settings } = self;
-        let handler = Finalize(handler);
+    fn end(self, parts: Arc<Parts>, request: Box<Request<Verified<Fresh>>>) -> Self::Future {
+        let (handler, settings) = (Finalize(self.handler), &parts.ending);
         let delivery = request.body().delivery();
         let answer_matters = delivery.provider().answer_carries_meaning(delivery.event_type());
         EndingFuture(match (&settings.idempotency, settings.ack.as_ref().filter(|_| !answer_matters)) {
@@ -85,9 +83,9 @@ where
             (None, Some(ack)) => Way::Acknowledged(ack.layer(handler).call(*request)),
             (Some(idempotency), None) => {
                 let answer = idempotency.answer(handler, request);
-                Way::Claimed(Inline::new(settings, answer))
+                Way::Claimed(Inline::new(parts, answer))
             }
-            (None, None) => Way::Plain(Inline::new(settings, Box::pin(plain(handler, request)))),
+            (None, None) => Way::Plain(Inline::new(parts, Box::pin(plain(handler, request)))),
         })
     }
 }
@@ -160,12 +158,12 @@ struct Inline<F> {
     answer: F,
     /// Made when the handler first keeps us waiting: most answer at once, and a timer costs more than they do.
     timer: Option<Sleep>,
-    settings: Arc<EndingSettings>,
+    parts: Arc<Parts>,
 }
 
 impl<F> Inline<F> {
-    const fn new(settings: Arc<EndingSettings>, answer: F) -> Self {
-        Self { answer, timer: None, settings }
+    const fn new(parts: Arc<Parts>, answer: F) -> Self {
+        Self { answer, timer: None, parts }
     }
 }
 
@@ -181,7 +179,7 @@ where
         if let Poll::Ready(answered) = this.answer.poll(cx) {
             return Poll::Ready(answered);
         }
-        let EndingSettings { inline_limit: limit, clock, .. } = &**this.settings;
+        let EndingSettings { inline_limit: limit, clock, .. } = &this.parts.ending;
         let timer = this.timer.get_or_insert_with(|| clock.sleep_until(clock.monotonic().after(*limit)));
         timer.as_mut().poll(cx).map(|()| Ok(Rejection::HandlerTooSlow { limit: *limit }.into_response()))
     }

@@ -21,7 +21,7 @@ use crate::{
     rejection::RefusalBody,
     render::{Asked, RenderLayer},
     span,
-    verify::{PassedOn, VerifyLayer},
+    verify::{self, PassedOn, VerifyLayer, VerifySettings},
 };
 
 /// The layers of a stack, in the order in which a request meets them.
@@ -32,7 +32,16 @@ pub(super) struct Parts {
     pub(super) open: HandshakeLayer,
     pub(super) verify: VerifyLayer,
     pub(super) signed: SignedHandshakeLayer,
-    pub(super) ending: Arc<EndingSettings>,
+    pub(super) ending: EndingSettings,
+}
+
+/// What a request takes along: one handle on everything, since each costs it as much as a look-up in a table.
+struct Along(Arc<Parts>);
+
+impl AsRef<VerifySettings> for Along {
+    fn as_ref(&self) -> &VerifySettings {
+        self.0.verify.settings()
+    }
 }
 
 /// How a stack ends: what becomes of a verified delivery. One end is for one delivery.
@@ -42,7 +51,7 @@ pub(super) trait End: Clone + Send + 'static {
     type Future: Future<Output = Result<Response<Self::Body>, Self::Error>> + Send;
 
     /// The request is boxed because it passes through several hands, and each would copy a quarter of a kilobyte.
-    fn end(self, request: Box<Request<Verified<Fresh>>>) -> Self::Future;
+    fn end(self, parts: Arc<Parts>, request: Box<Request<Verified<Fresh>>>) -> Self::Future;
 }
 
 /// The stack before its end.
@@ -72,9 +81,9 @@ impl<E: End> Front<E> {
                 let answer = match parts.open.decide(&request) {
                     Some(decided) => decided.answer(request),
                     None => {
-                        let (behind, end) = (Arc::clone(parts), self.end.clone());
-                        let next = |verified| Behind::new(behind, end, verified);
-                        HandshakeFuture::passed(parts.verify.pass_on(request, is_grpc, next))
+                        let (along, end) = (Along(Arc::clone(parts)), self.end.clone());
+                        let next = |Along(parts), verified| Behind::new(parts, end, verified);
+                        HandshakeFuture::passed(verify::pass_on(along, request, is_grpc, next))
                     }
                 };
                 (left, answer)
@@ -131,11 +140,12 @@ impl<F, R: RefusalBody> Behind<F, R> {
         match parts.gates.after_verification(&mut request) {
             Err(rejection) => Self { answer: HandshakeFuture::answered(Err(rejection)), left: None },
             Ok(left) => {
+                let left = left.map(|left| (Arc::clone(&parts), left));
                 let answer = match parts.signed.decide(request.body().delivery()) {
                     Some(decided) => decided.answer(*request),
-                    None => HandshakeFuture::passed(end.end(request)),
+                    None => HandshakeFuture::passed(end.end(parts, request)),
                 };
-                Self { answer, left: left.map(|left| (parts, left)) }
+                Self { answer, left }
             }
         }
     }

@@ -20,7 +20,7 @@ use tower_service::Service;
 use super::{
     Webhook, WebhookFuture, WebhookLayer,
     ending::Ending,
-    front::{End, Front},
+    front::{End, Front, Parts},
 };
 use crate::{
     body::ResponseBody,
@@ -153,8 +153,8 @@ impl WebhookInbox {
         R::Error: Into<BoxError> + Send + 'static,
     {
         let Self { layer, ending, .. } = self;
-        let inline = Ending::new(handler, Arc::clone(&layer.parts.ending));
-        let answering = service_fn(move |request| inline.clone().end(Box::new(request)))
+        let (inline, parts) = (Ending::new(handler), Arc::clone(&layer.parts));
+        let answering = service_fn(move |request| inline.clone().end(Arc::clone(&parts), Box::new(request)))
             .map_response(|answer| answer.map(|body| body.map_err(Into::into).boxed_unsync()));
         let answering = Some(BoxCloneSyncService::new(answering));
         Self::new(layer, InboxEnding { answering, ..ending })
@@ -207,7 +207,7 @@ impl End for InboxEnding {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<InboxBody>, Infallible>> + Send>>;
 
-    fn end(mut self, request: Box<Request<Verified<Fresh>>>) -> Self::Future {
+    fn end(mut self, _: Arc<Parts>, request: Box<Request<Verified<Fresh>>>) -> Self::Future {
         let delivery = request.body().delivery();
         let answer_matters = delivery.provider().answer_carries_meaning(delivery.event_type());
         match self.answering.filter(|_| answer_matters) {

@@ -78,8 +78,7 @@ impl<S> Layer<S> for WebhookLayer {
     type Service = WebhookService<S>;
 
     fn layer(&self, handler: S) -> Self::Service {
-        let ending = Ending::new(handler, Arc::clone(&self.parts.ending));
-        WebhookService { stack: Front::new(Arc::clone(&self.parts), ending) }
+        WebhookService { stack: Front::new(Arc::clone(&self.parts), Ending::new(handler)) }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The settings of verification.
 
-use std::{borrow::Cow, fmt, future::Future, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use http::{Request, Response, request::Parts};
+use http::request::Parts;
 use sha2::{Digest, Sha256};
 use tower_layer::Layer;
 
@@ -12,17 +12,16 @@ use super::{
     clock_watch::ClockWatch,
     collect::BodyLimits,
     content::public_base,
-    service::{self, PassedOn, Verify},
+    service::Verify,
     tenant::TenantSource,
     verifier::{PrepareFuture, Prepared},
 };
 use crate::{
     clock::{SharedClock, SystemClock},
     defaults,
-    delivery::{DeliveryId, Endpoint, Fresh, Tenant, Unverified, Verified},
+    delivery::{DeliveryId, Endpoint, Tenant},
     error::ConfigError,
     provider::Provider,
-    rejection::RefusalBody,
 };
 
 /// Lets requests pass that their provider has signed. See [the module](super).
@@ -36,7 +35,7 @@ pub struct VerifyLayer {
 
 /// What all services of a layer share.
 #[derive(Clone)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) verifier: Arc<dyn Verifier>,
     /// The same, where it is one that takes further settings.
@@ -162,26 +161,11 @@ impl VerifyLayer {
     }
 
     /// The endpoint that deliveries through this layer arrive at.
-    /// Verifies a request and hands it to `next`.
-    pub(crate) fn pass_on<B, F, R, E>(
-        &self,
-        request: Request<B>,
-        is_grpc: bool,
-        next: impl FnOnce(Box<Request<Verified<Fresh>>>) -> F + Send + 'static,
-    ) -> PassedOn<R, E>
-    where
-        B: Unverified,
-        F: Future<Output = Result<Response<R>, E>> + Send,
-        R: RefusalBody,
-    {
-        service::pass_on(Arc::clone(&self.settings), request, is_grpc, next)
-    }
-
     pub(crate) fn named_endpoint(&self) -> &Arc<Endpoint> {
         &self.settings.endpoint
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 

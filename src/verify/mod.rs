@@ -90,6 +90,7 @@ pub use judge::SchemeVerifier;
 pub use judge::judge_at_once;
 #[cfg(feature = "remote-keys")]
 pub(crate) use kept::{Keeping, Kept, Need};
+pub(crate) use layer::Settings as VerifySettings;
 pub use layer::VerifyLayer;
 pub use mac::Algorithm;
 #[cfg(feature = "remote-keys")]
@@ -100,8 +101,8 @@ pub use ring::{Key, KeyRing};
 pub(crate) use scheme::{CodeScheme, HmacScheme, Kind, PublicKeyScheme, SignedBody, TokenScheme, Told};
 pub use scheme::{HeaderFamily, Part, Scheme};
 pub use secret::{KeyForm, SigningSecret};
-pub(crate) use service::PassedOn;
 pub use service::Verify;
+pub(crate) use service::{PassedOn, pass_on};
 pub use sign::{SignError, Signing};
 pub use signature::SignatureForm;
 pub use source::{KeyHandle, KeySource, KeysFuture, TenantKeys};

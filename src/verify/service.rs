@@ -67,21 +67,22 @@ where
         // Asked for once: the header is wanted here and by every layer behind.
         let is_grpc = grpc::is_grpc(request.headers());
         let inner = self.inner.clone();
-        pass_on(Arc::clone(&self.settings), request, is_grpc, |verified| inner.oneshot(*verified))
+        pass_on(Arc::clone(&self.settings), request, is_grpc, |_, verified| inner.oneshot(*verified))
     }
 }
 
 /// A request that is verified and then answered by what stands behind.
 pub(crate) type PassedOn<R, E> = Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>>;
 
-/// Verifies a request and hands it to `next`.
-pub(super) fn pass_on<B, F, R, E>(
-    settings: Arc<Settings>,
+/// Verifies a request and hands it to `next`, together with what holds the settings.
+pub(crate) fn pass_on<H, B, F, R, E>(
+    holder: H,
     request: Request<B>,
     is_grpc: bool,
-    next: impl FnOnce(Box<Request<Verified<Fresh>>>) -> F + Send + 'static,
+    next: impl FnOnce(H, Box<Request<Verified<Fresh>>>) -> F + Send + 'static,
 ) -> PassedOn<R, E>
 where
+    H: AsRef<Settings> + Send + Sync + 'static,
     B: Unverified,
     F: Future<Output = Result<Response<R>, E>> + Send,
     R: RefusalBody,
@@ -89,6 +90,7 @@ where
     // Taken apart out here: what is moved within the block takes its place in the future twice.
     let (mut head, body) = request.into_parts();
     Box::pin(async move {
+        let settings: &Settings = holder.as_ref();
         let delivery = match settings.receive(&head, is_grpc, body).await {
             Ok(delivery) => delivery,
             Err(rejection) => {
@@ -101,7 +103,7 @@ where
         head.extensions.insert(Arc::clone(&delivery));
         let mut request = Box::new(Request::from_parts(head, Verified::received(delivery, is_grpc)));
         unlimited(&mut request);
-        next(request).instrument(span).await
+        next(holder, request).instrument(span).await
     })
 }
 
