@@ -6,7 +6,7 @@
 //! always there it is none the less optional here, except for the call's id: a delivery is worth more than a field.
 //!
 //! Start, Tool and Transfer are answered inline, within the time that the sender waits: 30 s, and 1 to 60 s for tools, as
-//! configured. The others are acknowledged first by a stack with
+//! configured there and told to [`Provider::waiting_for`](crate::Provider::waiting_for). The others are acknowledged first by a stack with
 //! [`acknowledge_first`](crate::Webhook::acknowledge_first) or an [`inbox`](crate::Webhook::inbox). What the fields of
 //! Transfer are beside the common ones, and what its answer holds, is *not documented*; where nothing is to be answered it can be
 //! acknowledged first, too, by a provider that reads fewer answers:

@@ -22,6 +22,8 @@ pub struct Provider {
     pub(super) methods: Cow<'static, [Method]>,
     pub(super) largest_body: Option<u64>,
     pub(super) waits: Duration,
+    /// Types for whose answers it waits otherwise.
+    pub(super) waits_for: Cow<'static, [(Cow<'static, str>, Duration)]>,
     pub(super) retries: Retries,
     pub(super) schedule: Cow<'static, [Duration]>,
     pub(super) doubts: &'static [Doubt],
@@ -42,6 +44,7 @@ impl Provider {
             methods: Cow::Borrowed(&[Method::POST]),
             largest_body: None,
             waits: Duration::from_secs(10),
+            waits_for: Cow::Borrowed(&[]),
             retries: Retries { after: Retried::ServerErrors, span: defaults::RETENTION },
             schedule: Cow::Borrowed(&[]),
             doubts: &[],
@@ -113,6 +116,23 @@ impl Provider {
         self
     }
 
+    /// How long it waits for the answers to deliveries of one type, where that is another time: Dasha BlackBox for a tool's, as
+    /// it is configured there. A stack holds the handler to nine tenths of it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_webhook::provider::DASHA_BLACKBOX;
+    ///
+    /// let provider = DASHA_BLACKBOX.waiting_for("ToolWebHookPayload", Duration::from_secs(60));
+    /// assert_eq!(provider.waits_for(Some("ToolWebHookPayload")), Duration::from_secs(60));
+    /// assert_eq!(provider.waits_for(Some("StartWebHookPayload")), provider.waits());
+    /// ```
+    #[must_use]
+    pub fn waiting_for(mut self, event_type: impl Into<Cow<'static, str>>, waits: Duration) -> Self {
+        self.waits_for.to_mut().insert(0, (event_type.into(), waits));
+        self
+    }
+
     /// Which answers it retries, and for how long after the first attempt.
     #[must_use]
     pub const fn retrying(mut self, after: Retried, span: Duration) -> Self {
@@ -167,6 +187,17 @@ impl Provider {
     /// How long it waits for an answer.
     pub const fn waits(&self) -> Duration {
         self.waits
+    }
+
+    /// How long it waits for the answer to a delivery of this type.
+    pub fn waits_for(&self, event_type: Option<&str>) -> Duration {
+        self.waits_otherwise(event_type).unwrap_or(self.waits)
+    }
+
+    /// The time that deliveries of this type have of their own.
+    pub(crate) fn waits_otherwise(&self, event_type: Option<&str>) -> Option<Duration> {
+        let of_type = |(name, _): &&(Cow<'_, str>, Duration)| Some(&**name) == event_type;
+        self.waits_for.iter().find(of_type).map(|(_, waits)| *waits)
     }
 
     /// When and for how long it sends again.

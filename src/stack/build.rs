@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Webhook,
     checks::{self, Plan},
-    ending::EndingSettings,
+    ending::{EndingSettings, in_time},
     front::Parts,
     gates::Gates,
     layer::WebhookLayer,
@@ -30,7 +30,7 @@ impl Webhook {
             return Err(fault);
         }
         let proof = self.take_proof()?;
-        let inline_limit = self.inline_limit.unwrap_or(self.provider.waits() * 9 / 10);
+        let inline_limit = self.inline_limit.unwrap_or_else(|| in_time(self.provider.waits()));
         checks::check(&Plan {
             provider: &self.provider,
             keep: self.idempotency.as_ref().map(|layer| layer.keeps(&self.provider)),

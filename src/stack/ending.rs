@@ -22,7 +22,7 @@ use crate::{
     ack::{AckFuture, AckLayer},
     body::ResponseBody,
     clock::{SharedClock, Sleep},
-    delivery::{Fresh, Stage, Verified},
+    delivery::{Delivery, Fresh, Stage, Verified},
     idempotency::{CatchPanic, IdempotencyFuture, IdempotencyLayer},
     rejection::{RefusalBody, Rejection},
 };
@@ -37,6 +37,18 @@ pub(super) struct EndingSettings {
     pub(super) ack: Option<AckLayer>,
     pub(super) inline_limit: Duration,
     pub(super) clock: SharedClock,
+}
+
+impl EndingSettings {
+    fn inline_limit(&self, delivery: &Delivery) -> Duration {
+        let otherwise = delivery.provider().waits_otherwise(delivery.event_type());
+        otherwise.map_or(self.inline_limit, in_time)
+    }
+}
+
+/// How long a handler may take whose sender waits so long.
+pub(super) fn in_time(waits: Duration) -> Duration {
+    waits * 9 / 10
 }
 
 /// A handler behind idempotency, acknowledgement, both or neither.
@@ -75,6 +87,7 @@ where
     fn end(self, parts: Arc<Parts>, request: Box<Request<Verified<Fresh>>>) -> Self::Future {
         let (handler, settings) = (Finalize(self.handler), &parts.ending);
         let delivery = request.body().delivery();
+        let limit = settings.inline_limit(delivery);
         let answer_matters = delivery.provider().answer_carries_meaning(delivery.event_type());
         EndingFuture(match (&settings.idempotency, settings.ack.as_ref().filter(|_| !answer_matters)) {
             (Some(idempotency), Some(ack)) => {
@@ -83,9 +96,9 @@ where
             (None, Some(ack)) => Way::Acknowledged(ack.layer(handler).call(*request)),
             (Some(idempotency), None) => {
                 let answer = idempotency.answer(handler, request);
-                Way::Claimed(Inline::new(parts, answer))
+                Way::Claimed(Inline::new(parts, limit, answer))
             }
-            (None, None) => Way::Plain(Inline::new(parts, Box::pin(plain(handler, request)))),
+            (None, None) => Way::Plain(Inline::new(parts, limit, Box::pin(plain(handler, request)))),
         })
     }
 }
@@ -158,12 +171,13 @@ struct Inline<F> {
     answer: F,
     /// Made when the handler first keeps us waiting: most answer at once, and a timer costs more than they do.
     timer: Option<Sleep>,
+    limit: Duration,
     parts: Arc<Parts>,
 }
 
 impl<F> Inline<F> {
-    const fn new(parts: Arc<Parts>, answer: F) -> Self {
-        Self { answer, timer: None, parts }
+    const fn new(parts: Arc<Parts>, limit: Duration, answer: F) -> Self {
+        Self { answer, timer: None, limit, parts }
     }
 }
 
@@ -179,7 +193,7 @@ where
         if let Poll::Ready(answered) = this.answer.poll(cx) {
             return Poll::Ready(answered);
         }
-        let EndingSettings { inline_limit: limit, clock, .. } = &this.parts.ending;
+        let (limit, clock) = (this.limit, &this.parts.ending.clock);
         let timer = this.timer.get_or_insert_with(|| clock.sleep_until(clock.monotonic().after(*limit)));
         timer.as_mut().poll(cx).map(|()| Ok(Rejection::HandlerTooSlow { limit: *limit }.into_response()))
     }

@@ -10,10 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_webhook::{
-    Rejection, Verified,
+    Rejection, Verified, Webhook,
     ack::AckLayer,
     client_ip::PeerAddr,
     clock::{ManualClock, SystemClock},
+    provider,
     rate_limit::Quota,
     stack::WebhookLayer,
     store::MemoryClaims,
@@ -162,6 +163,26 @@ async fn a_late_handler_without_a_claim_is_dropped() {
     clock.advance(SECOND * 6);
     assert_eq!(in_time(sent).await.unwrap().unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     in_time(run.closed()).await;
+}
+
+#[tokio::test]
+async fn a_type_that_is_waited_for_longer_has_a_limit_of_its_own() {
+    for (event_type, limit) in [("push", 54), ("ping", 9)] {
+        let clock = Arc::new(ManualClock::now());
+        let provider = provider::GITHUB.waiting_for(event_type, SECOND * 60);
+        let stack = Webhook::from(provider).secret(github::secret()).clock(clock.clone());
+        let (server, mut runs) = serve(stack.build().unwrap()).await;
+        let sent = tokio::spawn(server.http1().request(github::delivery(&server.url("/"), "1", "{}")));
+        let _run = in_time(runs.recv()).await.unwrap();
+        clock.advance(SECOND * limit - Duration::from_millis(1));
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!sent.is_finished(), "{event_type}");
+        clock.advance(Duration::from_millis(1));
+        let late = in_time(sent).await.unwrap().unwrap();
+        assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE, "{event_type}");
+    }
 }
 
 #[tokio::test]

@@ -70,8 +70,9 @@ const DASHA_FAMILIES: &[HeaderFamily] =
 /// text is *assumed*.
 ///
 /// It waits 30 s (tools 1 to 60 s, as configured), retries 5xx, 429 and time-outs after 5, 25, 125, 625 and 3125 s, and
-/// takes any other 4xx as final. It reads the answers to Start, Tool and Transfer. An endpoint whose tools wait for another time than
-/// 30 s says so with [`Provider::waiting`], and the stack holds the handler to nine tenths of it.
+/// takes any other 4xx as final. It reads the answers to Start, Tool and Transfer. Where tools are
+/// waited for otherwise than 30 s, say so with [`Provider::waiting_for`] and the longest that is configured, and the stack
+/// holds their handler to nine tenths of it.
 ///
 /// Where it also sends configured static headers, both are required:
 /// [`VerifyLayer::require_header`](crate::verify::VerifyLayer::require_header). Where it sends those alone, take

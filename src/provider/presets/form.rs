@@ -85,6 +85,7 @@ pub(super) const fn preset(facts: Facts, scheme: Scheme) -> Provider {
         methods: Cow::Borrowed(POST),
         largest_body: facts.largest_body,
         waits: facts.waits,
+        waits_for: Cow::Borrowed(&[]),
         retries: facts.retries,
         schedule: Cow::Borrowed(facts.schedule),
         doubts: facts.doubts,
