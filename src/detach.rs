@@ -9,6 +9,7 @@ use std::{
 use pin_project::pin_project;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// Work that goes on in a task of this tracker when nobody polls it any more.
 pub(crate) trait Tracked: Future + Send + 'static {
@@ -78,7 +79,8 @@ impl<T: Send + 'static> Drop for RunToCompletion<T> {
             tasks.spawn_on(
                 async move {
                     work.await;
-                },
+                }
+                .in_current_span(),
                 &runtime,
             );
         }

@@ -122,7 +122,7 @@ where
             },
             Err(rejection) => {
                 give_back(&mut self.inner);
-                let span = span::of_refused(request.extensions(), None);
+                let span = span::of_unverified(request.extensions(), None);
                 GateFuture { state: State::Refused(Some(span.in_scope(|| rejection.into_response()))) }
             }
         }

@@ -56,12 +56,13 @@
 //!
 //! With [`tracing`], and metadata alone: never a payload, a signature or a secret. All that is said of a verified delivery is in
 //! the span `webhook`, with its `provider`, `endpoint`, `tenant`, `delivery_id`, `event_type`, `key_id`, `client_ip` and
-//! `bytes`; a refusal before that is in one with `provider`, `endpoint` and `client_ip`, as far as they are known.
+//! `bytes`; a refusal before that, and a handshake, is in one with `provider`, `endpoint` and `client_ip`, as far as they are
+//! known. What a worker says of a stored delivery names its endpoint, its id and the attempt.
 //!
 //! | event | level |
 //! |---|---|
 //! | `delivery verified` | debug |
-//! | `delivery refused`, with `code`, `status` and `reason` | info where it is the sender's fault; warn where it is ours, or time will mend it; error where only a person can |
+//! | `delivery refused`, with `code`, `status` and `reason` | info for a 4xx, warn for a 5xx, and error where no retry mends it: a store that is full, a stack that is put together wrongly |
 //! | `dead letter`, `acknowledged delivery given up` | error |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![warn(

@@ -1,4 +1,5 @@
-//! What every line of the log is said of.
+//! What every line of the log is said of. A span is of the highest level, so that no line loses it by a filter that
+//! lets the line itself pass.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::{
 
 /// Of a verified delivery.
 pub(crate) fn of_delivery(delivery: &Delivery) -> Span {
-    tracing::info_span!(
+    tracing::error_span!(
         "webhook",
         provider = delivery.provider().name(),
         endpoint = delivery.endpoint().name(),
@@ -25,13 +26,13 @@ pub(crate) fn of_delivery(delivery: &Delivery) -> Span {
     )
 }
 
-/// Of a request that is refused before its delivery is verified: whom it was for, where that is known, and who sent it. Of
-/// one that is refused behind that, nothing more than its delivery's span says already.
-pub(crate) fn of_refused(extensions: &Extensions, endpoint: Option<&Endpoint>) -> Span {
+/// Of a request whose delivery is not verified: whom it is for, where that is known, and who has sent it. Behind
+/// verification its delivery's span says more.
+pub(crate) fn of_unverified(extensions: &Extensions, endpoint: Option<&Endpoint>) -> Span {
     if extensions.get::<Arc<Delivery>>().is_some() {
         return Span::none();
     }
-    tracing::info_span!(
+    tracing::error_span!(
         "webhook",
         provider = endpoint.map(|endpoint| endpoint.provider().name()),
         endpoint = endpoint.map(Endpoint::name),

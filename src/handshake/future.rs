@@ -9,6 +9,7 @@ use std::{
 
 use http::Response;
 use pin_project::pin_project;
+use tracing::Span;
 
 use super::answer::HandshakeAnswer;
 use crate::rejection::{RefusalBody, Rejection};
@@ -26,7 +27,8 @@ enum State<F, R> {
     Passed(#[pin] F),
     /// Boxed, since every request's future has room for it and few answer here.
     Answered(Option<Box<Response<R>>>),
-    Waiting(Waiting),
+    /// What is told of it is told in the span in which it began.
+    Waiting(Waiting, Span),
 }
 
 impl<F, R: RefusalBody> HandshakeFuture<F, R> {
@@ -38,8 +40,8 @@ impl<F, R: RefusalBody> HandshakeFuture<F, R> {
         Self(State::Answered(Some(Box::new(response(answer)))))
     }
 
-    pub(super) const fn waiting(answer: Waiting) -> Self {
-        Self(State::Waiting(answer))
+    pub(super) fn waiting(answer: Waiting) -> Self {
+        Self(State::Waiting(answer, Span::current()))
     }
 }
 
@@ -58,7 +60,7 @@ impl<F, R> fmt::Debug for HandshakeFuture<F, R> {
         let state = match &self.0 {
             State::Passed(_) => "passed",
             State::Answered(_) => "answered",
-            State::Waiting(_) => "waiting",
+            State::Waiting(..) => "waiting",
         };
         f.debug_tuple("HandshakeFuture").field(&state).finish()
     }
@@ -78,7 +80,9 @@ where
                 Some(answer) => Poll::Ready(Ok(*answer)),
                 None => Poll::Pending,
             },
-            StateProjection::Waiting(answer) => answer.as_mut().poll(cx).map(|answer| Ok(response(answer))),
+            StateProjection::Waiting(answer, span) => {
+                span.in_scope(|| answer.as_mut().poll(cx).map(|answer| Ok(response(answer))))
+            }
         }
     }
 }

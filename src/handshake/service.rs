@@ -20,6 +20,7 @@ use super::{
 use crate::{
     gate::give_back,
     rejection::{RefusalBody, Rejection},
+    span,
 };
 
 /// The service of a [`HandshakeLayer`](super::HandshakeLayer).
@@ -109,6 +110,6 @@ where
             return HandshakeFuture::passed(self.inner.call(request));
         };
         give_back(&mut self.inner);
-        decided.answer(request)
+        span::of_unverified(request.extensions(), None).in_scope(|| decided.answer(request))
     }
 }

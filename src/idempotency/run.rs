@@ -15,6 +15,7 @@ use pin_project::pin_project;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
+use tracing::Instrument;
 
 use super::{
     attended::Attended,
@@ -284,5 +285,5 @@ fn settle_later(shared: &Shared, claim: Arc<Claim>, told: Option<Answer>) {
             pause *= 2;
         }
     };
-    shared.settings.tasks.spawn_on(again, &runtime);
+    shared.settings.tasks.spawn_on(again.in_current_span(), &runtime);
 }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Signs requests as a provider does, with the scheme that verifies them, and waits for the answer as long as the
-/// provider. See [the module](super).
+/// provider ([`Provider::waits`], whatever the type). See [the module](super).
 ///
 /// The inner service gets a `Request<Full<Bytes>>`: the body is read into one piece first, because it is signed. The
 /// service is always ready, and calls a clone of the inner one once that is.

@@ -282,7 +282,7 @@ impl Webhook {
     }
 
     /// How long a handler may take to answer for itself; by default nine tenths of what the sender waits.
-    /// A type that is [waited for otherwise](Provider::waiting_for) is held to nine tenths of that.
+    /// A type that is [waited for otherwise](Provider::waiting_for) is held to nine tenths of that, whatever is said here.
     pub const fn inline_limit(mut self, limit: Duration) -> Self {
         self.inline_limit = Some(limit);
         self

@@ -48,7 +48,7 @@ impl EndingSettings {
 
 /// How long a handler may take whose sender waits so long.
 pub(super) fn in_time(waits: Duration) -> Duration {
-    waits * 9 / 10
+    waits - waits / 10
 }
 
 /// A handler behind idempotency, acknowledgement, both or neither.

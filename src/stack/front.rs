@@ -74,12 +74,16 @@ impl<E: End> Front<E> {
         let asked = parts.render.note(&request, is_grpc);
         let (left, answer) = match parts.gates.before_verification(&mut request) {
             Err(rejection) => {
-                let span = span::of_refused(request.extensions(), Some(parts.verify.named_endpoint()));
+                let span = span::of_unverified(request.extensions(), Some(parts.verify.named_endpoint()));
                 (None, span.in_scope(|| HandshakeFuture::answered(Err(rejection))))
             }
             Ok(left) => {
                 let answer = match parts.open.decide(&request) {
-                    Some(decided) => decided.answer(request),
+                    Some(decided) => {
+                        let endpoint = parts.verify.named_endpoint();
+                        let span = span::of_unverified(request.extensions(), Some(endpoint));
+                        span.in_scope(|| decided.answer(request))
+                    }
                     None => {
                         let (along, end) = (Along(Arc::clone(parts)), self.end.clone());
                         let next = |Along(parts), verified| Behind::new(parts, end, verified);

@@ -26,13 +26,13 @@ pub(super) struct Gates {
 
 impl Gates {
     /// Method, client ip, allowlist and quota, in this order. Tells how much of the quota is left, where the response says
-    /// so.
+    /// so. The client is looked for first, which refuses nobody: the log of every refusal names it.
     pub(super) fn before_verification<B>(&self, request: &mut Request<B>) -> Result<Option<u32>, Rejection> {
+        Gate::<B>::admit(&**self.client_ip.gate(), request)?;
         if !self.methods.contains(request.method()) {
             let method = request.method().clone();
             return Err(Rejection::MethodNotAllowed { method, allow: Arc::clone(&self.methods) });
         }
-        Gate::<B>::admit(&**self.client_ip.gate(), request)?;
         if let Some(allowlist) = &self.allowlist {
             Gate::<B>::admit(&**allowlist.gate(), request)?;
         }

@@ -94,7 +94,7 @@ where
         let delivery = match settings.receive(&head, is_grpc, body).await {
             Ok(delivery) => delivery,
             Err(rejection) => {
-                let span = span::of_refused(&head.extensions, Some(&settings.endpoint));
+                let span = span::of_unverified(&head.extensions, Some(&settings.endpoint));
                 return Ok(span.in_scope(|| rejection.into_response()));
             }
         };
@@ -103,7 +103,8 @@ where
         head.extensions.insert(Arc::clone(&delivery));
         let mut request = Box::new(Request::from_parts(head, Verified::received(delivery, is_grpc)));
         unlimited(&mut request);
-        next(holder, request).instrument(span).await
+        let answer = span.in_scope(|| next(holder, request));
+        answer.instrument(span).await
     })
 }
 

@@ -1,18 +1,25 @@
 //! The stack as a whole.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{Full, StreamBody};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_webhook::{
-    Rejection, Verified, Webhook,
+    Rejection, SigningSecret, Verified, Webhook,
     ack::AckLayer,
-    client_ip::PeerAddr,
+    client_ip::{ClientIpLayer, PeerAddr},
     clock::{ManualClock, SystemClock},
     provider,
     rate_limit::Quota,
@@ -263,33 +270,96 @@ async fn a_slow_body_is_refused_by_the_stacks_own_deadline_or_rate() {
     }
 }
 
+fn from_peer(mut request: Request<Full<Bytes>>, peer: &str) -> Request<Full<Bytes>> {
+    request.extensions_mut().insert(PeerAddr(SocketAddr::new(peer.parse().unwrap(), 40_000)));
+    request
+}
+
+/// Sends a request that is refused. Returns why, and the line of the log that tells it.
+async fn refused(stack: &WebhookLayer, request: Request<Full<Bytes>>) -> (&'static str, String) {
+    let service = stack.layer(service_fn(|_: Request<Verified>| async {
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+    }));
+    let log = Log::gather();
+    let answer = service.oneshot(request).await.unwrap();
+    let code = answer.extensions().get::<Rejection>().expect("it is refused").code();
+    let log = log.text();
+    let line = log.lines().find(|line| line.contains("delivery refused")).expect("it is told");
+    assert!(line.contains(&format!("code=\"{code}\"")), "{line}");
+    assert_eq!(line.matches("endpoint=").count(), 1, "{line}");
+    (code, line.to_owned())
+}
+
 #[tokio::test]
 async fn the_log_says_whom_a_refusal_met_and_for_what_endpoint() {
+    let proxies = ClientIpLayer::behind(["10.0.0.0/8"]).unwrap();
     let stack = github::webhook()
         .endpoint("push-events")
+        .client_ip(proxies)
         .allow(["192.0.2.0/24"])
         .quota_per_ip(Quota::per_minute(1))
         .build()
         .unwrap();
+    let refused = async |client: &str, method: Method, body: &'static str| {
+        let mut request = from_peer(github::delivery("/", "1", "{}"), "10.0.0.1");
+        request.headers_mut().insert("x-forwarded-for", client.parse().unwrap());
+        (*request.method_mut(), *request.body_mut()) = (method, Full::from(body));
+        let (code, line) = refused(&stack, request).await;
+        assert!(line.contains("endpoint=\"push-events\"") && line.contains("provider=\"github\""), "{line}");
+        assert!(line.contains(&format!("client_ip={client}")), "{line}");
+        code
+    };
+    assert_eq!(refused("192.0.2.7", Method::PUT, "{}").await, "method-not-allowed");
+    assert_eq!(refused("198.51.100.7", Method::POST, "{}").await, "address-not-allowed");
+    assert_eq!(refused("192.0.2.7", Method::POST, "{ }").await, "signature-mismatch");
+    assert_eq!(refused("192.0.2.7", Method::POST, "{}").await, "over-quota");
+}
+
+#[tokio::test]
+async fn the_log_says_which_verified_delivery_a_refusal_met() {
+    let stack = github::webhook().quota(Quota::per_minute(1)).may_lose().build().unwrap();
+    let delivery = |id| from_peer(github::delivery("/", id, "{}"), "192.0.2.7");
     let service = stack.layer(service_fn(|_: Request<Verified>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     }));
-    let refused = async |peer: &str, body: &'static str| {
-        let mut request = github::delivery("/", "1", "{}");
-        *request.body_mut() = Full::from(body);
-        request.extensions_mut().insert(PeerAddr(SocketAddr::new(peer.parse().unwrap(), 40_000)));
-        let log = Log::gather();
-        let answer = service.clone().oneshot(request).await.unwrap();
-        let code = answer.extensions().get::<Rejection>().expect("it is refused").code();
-        let log = log.text();
-        let line = log.lines().find(|line| line.contains("delivery refused")).expect("it is told");
-        assert!(line.contains(&format!("code=\"{code}\"")), "{line}");
-        assert!(line.contains("endpoint=\"push-events\"") && line.contains("provider=\"github\""), "{line}");
-        assert!(line.contains(&format!("client_ip={peer}")), "{line}");
-        assert_eq!(line.matches("client_ip").count(), 1, "{line}");
-        code
-    };
-    assert_eq!(refused("198.51.100.7", "{}").await, "address-not-allowed");
-    assert_eq!(refused("192.0.2.7", "{ }").await, "signature-mismatch");
-    assert_eq!(refused("192.0.2.7", "{}").await, "over-quota");
+    assert_eq!(service.oneshot(delivery("1")).await.unwrap().status(), StatusCode::OK);
+    let (code, line) = refused(&stack, delivery("2")).await;
+    assert_eq!(code, "over-quota");
+    assert!(line.contains("delivery_id=\"2\"") && line.contains("client_ip=192.0.2.7"), "{line}");
+}
+
+#[tokio::test]
+async fn the_log_says_whose_handshake_was_refused() {
+    let webhook = Webhook::from(provider::META).secret(github::secret());
+    let token = SigningSecret::from_text("the verify token").unwrap();
+    let stack = webhook.handshake_token(token).build().unwrap();
+    let asked = "/?hub.mode=subscribe&hub.challenge=1&hub.verify_token=another";
+    let request = Request::get(asked).body(Full::default()).unwrap();
+    let (code, line) = refused(&stack, from_peer(request, "192.0.2.7")).await;
+    assert_eq!(code, "handshake-refused");
+    assert!(line.contains("provider=\"meta\"") && line.contains("client_ip=192.0.2.7"), "{line}");
+}
+
+#[tokio::test]
+async fn what_a_handler_says_after_its_sender_has_left_is_said_of_its_delivery() {
+    let log = Log::gather();
+    let door = Arc::new(Notify::new());
+    let opened = Arc::clone(&door);
+    let handler = service_fn(move |_: Request<Verified>| {
+        let door = Arc::clone(&door);
+        async move {
+            door.notified().await;
+            tracing::info!("done at last");
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+        }
+    });
+    let stack = github::webhook().idempotent(MemoryClaims::default()).build().unwrap();
+    let mut answer = Box::pin(stack.layer(handler).oneshot(github::delivery("/", "1", "{}")));
+    assert!(poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_pending())).await);
+    drop(answer);
+    opened.notify_one();
+    assert_eq!(stack.drain(SECOND * 5).await.under_claims, 0);
+    let log = log.text();
+    let line = log.lines().find(|line| line.contains("done at last")).expect("it went on");
+    assert!(line.contains("delivery_id=\"1\""), "{line}");
 }

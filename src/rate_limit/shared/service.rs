@@ -153,7 +153,7 @@ where
                     Ok(response)
                 }
                 Err(rejection) => {
-                    let span = span::of_refused(request.extensions(), None);
+                    let span = span::of_unverified(request.extensions(), None);
                     Ok(span.in_scope(|| rejection.into_response()))
                 }
             }

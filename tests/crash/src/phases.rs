@@ -34,9 +34,9 @@ const OTHER: Kind = Kind::Slow;
 
 /// Deliveries that run when a signal comes, what passes until the second one, how soon the process must have ended then,
 /// and with what.
-const LONG: usize = 8;
-const BETWEEN_SIGNALS: Duration = Duration::from_millis(300);
-const AT_ONCE: Duration = Duration::from_millis(500);
+const LONG: usize = 3;
+const BETWEEN_SIGNALS: Duration = Duration::from_millis(200);
+const AT_ONCE: Duration = Duration::from_secs(1);
 const STOPPED: i32 = 130;
 
 #[derive(Clone, Copy, PartialEq, Eq)]

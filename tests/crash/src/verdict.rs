@@ -102,8 +102,12 @@ pub fn judge(
         let failures = usize::from(Kind::of(id) == Kind::FailsOnce);
         if runs.len() > 1 + failures {
             verdict.repeated += usize::from(due == "processed");
-            let cut = runs.windows(2).filter_map(|pair| cut(pair[0], pair[1], outages));
-            let uncut = runs.len() - 1 - cut.inspect(|outage| cuts[*outage] += 1).count();
+            let cut: Vec<_> = runs.windows(2).map(|pair| cut(pair[0], pair[1], outages)).collect();
+            let uncut = cut.iter().filter(|outage| outage.is_none()).count();
+            // The first run of one that fails has ended by itself, whatever happened before the second.
+            for outage in cut.into_iter().skip(failures).flatten() {
+                cuts[outage] += 1;
+            }
             if uncut > failures || *attempts < runs.len() {
                 verdict.unexplained.push((*id).to_owned());
             }

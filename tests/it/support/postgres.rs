@@ -189,6 +189,7 @@ impl Postgres {
     fn try_sql(&self, statements: &str) -> Result<String, String> {
         let mut psql = Command::new(program("psql"));
         psql.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.url("postgres")]);
+        psql.env("PGCONNECT_TIMEOUT", "5");
         for statement in statements.split(";;") {
             psql.args(["-c", statement]);
         }
