@@ -35,7 +35,7 @@ pub(super) struct Parts {
     pub(super) ending: EndingSettings,
 }
 
-/// What a request takes along: one handle on everything, since each costs it as much as a look-up in a table.
+/// What a request takes along: one handle on everything, which is counted once, and not one for each part.
 struct Along(Arc<Parts>);
 
 impl AsRef<VerifySettings> for Along {
