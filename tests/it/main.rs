@@ -37,3 +37,4 @@ mod support;
 mod test_util;
 mod verify;
 mod webhook_inbox;
+mod whole_stack;

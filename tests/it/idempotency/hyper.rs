@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,26 +12,27 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
     sync::Barrier,
 };
-use tower::{Layer, ServiceExt, service_fn};
-use tower_webhook::{Verified, delivery::Claimed, idempotency::IdempotencyLayer, store::MemoryClaims};
+use tower::{Layer, service_fn};
+use tower_webhook::{Verified, store::MemoryClaims};
 
-use crate::support::claims::request;
+use crate::support::{github, server::Server};
 
 const COPIES: usize = 64;
 const ROUNDS: usize = 1_000;
 
 type Runs = Arc<Vec<AtomicUsize>>;
 
-async fn serve(runs: Runs) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
-    let handler = service_fn(move |request: Request<Verified<Claimed>>| {
+fn counters() -> Runs {
+    Arc::new((0..ROUNDS).map(|_| AtomicUsize::new(0)).collect())
+}
+
+async fn serve(runs: Runs) -> Server {
+    let handler = service_fn(move |request: Request<Verified>| {
         let runs = Arc::clone(&runs);
         async move {
             let round: usize =
@@ -42,49 +42,50 @@ async fn serve(runs: Runs) -> SocketAddr {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
         }
     });
-    let service = IdempotencyLayer::new(MemoryClaims::new()).layer(handler);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let service = service.clone();
-            tokio::spawn(async move {
-                let service = hyper::service::service_fn(move |received: Request<hyper::body::Incoming>| {
-                    let id = received.uri().path().trim_start_matches('/').to_owned();
-                    service.clone().oneshot(request(&id))
-                });
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service);
-                let _ = connection.await;
-            });
-        }
-    });
-    address
+    Server::start(github::webhook().idempotent(MemoryClaims::new()).build().unwrap().layer(handler)).await
 }
 
-/// Sends one delivery over a connection that stays open, and reads the status.
-async fn send(stream: &mut TcpStream, round: usize) -> u16 {
-    let request = format!("POST /{round} HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n");
+/// What GitHub signs is the body alone, so that one signature serves all rounds.
+fn signature() -> String {
+    let signed = github::delivery("/", "any", "{}");
+    signed.headers()["x-hub-signature-256"].to_str().unwrap().to_owned()
+}
+
+/// Sends one delivery over a connection that stays open, reads the answer and tells its status.
+async fn send(stream: &mut BufReader<TcpStream>, round: usize, signature: &str) -> u16 {
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: test\r\nx-github-delivery: {round}\r\nx-hub-signature-256: {signature}\r\n\
+         content-length: 2\r\n\r\n{{}}"
+    );
     stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        assert!(stream.read_buf(&mut answer).await.expect("read") > 0, "the server closed the connection");
+    let (mut status, mut length) = (None, 0);
+    loop {
+        let mut line = String::new();
+        assert!(stream.read_line(&mut line).await.expect("read") > 0, "the server closed the connection");
+        match line.trim_end().split_once(": ") {
+            Some(("content-length", value)) => length = value.parse().expect("a length"),
+            None if line.trim_end().is_empty() => break,
+            None => status = line.get(9..12).and_then(|status| status.parse().ok()),
+            Some(_) => {}
+        }
     }
-    std::str::from_utf8(&answer[9..12]).ok().and_then(|status| status.parse().ok()).expect("a status")
+    stream.read_exact(&mut vec![0; length]).await.expect("the whole body");
+    status.expect("a status")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_64_copies_at_once_one_is_processed_in_each_of_1000_rounds() {
-    let runs: Runs = Arc::new((0..ROUNDS).map(|_| AtomicUsize::new(0)).collect());
-    let address = serve(Arc::clone(&runs)).await;
-    let accepted: Runs = Arc::new((0..ROUNDS).map(|_| AtomicUsize::new(0)).collect());
+    let (runs, accepted) = (counters(), counters());
+    let server = Arc::new(serve(Arc::clone(&runs)).await);
     let start = Arc::new(Barrier::new(COPIES));
     let senders: Vec<_> = (0..COPIES)
         .map(|_| {
-            let (accepted, start) = (Arc::clone(&accepted), Arc::clone(&start));
+            let (accepted, start, server) = (Arc::clone(&accepted), Arc::clone(&start), Arc::clone(&server));
             tokio::spawn(async move {
-                let mut stream = TcpStream::connect(address).await.unwrap();
+                let (mut stream, signature) = (BufReader::new(server.connect().await), signature());
                 for round in 0..ROUNDS {
                     start.wait().await;
-                    match send(&mut stream, round).await {
+                    match send(&mut stream, round, &signature).await {
                         200 => _ = accepted[round].fetch_add(1, Ordering::SeqCst),
                         status => assert_eq!(status, 503),
                     }

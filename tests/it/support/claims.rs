@@ -21,7 +21,7 @@ use tower::Service;
 use tower_webhook::{
     Delivery, DeliveryId, Endpoint, Tenant, Verified,
     clock::ManualClock,
-    delivery::{Claimed, Fingerprint, Fresh, IdOrigin},
+    delivery::{Fingerprint, Fresh, IdOrigin, Stage},
     provider,
     store::{
         Answer, ClaimKey, ClaimOutcome, ClaimStore, ClaimToken, MemoryClaims, Settled, StoreError,
@@ -138,7 +138,7 @@ impl Handler {
     }
 }
 
-impl Service<Request<Verified<Claimed>>> for Handler {
+impl<S: Stage> Service<Request<Verified<S>>> for Handler {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -147,7 +147,7 @@ impl Service<Request<Verified<Claimed>>> for Handler {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Verified<Claimed>>) -> Self::Future {
+    fn call(&mut self, request: Request<Verified<S>>) -> Self::Future {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let run = inner.started.fetch_add(1, Ordering::SeqCst) + 1;
