@@ -194,6 +194,10 @@ impl Provider {
         self.waits_otherwise(event_type).unwrap_or(self.waits)
     }
 
+    pub(crate) fn shortest_wait_of_a_type(&self) -> Option<Duration> {
+        self.waits_for.iter().map(|(_, waits)| *waits).min()
+    }
+
     /// The time that deliveries of this type have of their own.
     pub(crate) fn waits_otherwise(&self, event_type: Option<&str>) -> Option<Duration> {
         let of_type = |(name, _): &&(Cow<'_, str>, Duration)| Some(&**name) == event_type;

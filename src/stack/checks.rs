@@ -28,6 +28,14 @@ pub(super) fn check(plan: &Plan<'_>) -> Result<(), ConfigError> {
         return Err(ConfigError::RetentionTooShort { provider: name(), keep, retries_for: retries.span });
     }
     let waits = plan.provider.waits();
+    let times = [
+        ("what the sender waits", Some(waits)),
+        ("what the sender waits for one event type", plan.provider.shortest_wait_of_a_type()),
+        ("the inline limit", Some(plan.inline_limit)),
+    ];
+    if let Some((setting, _)) = times.into_iter().find(|(_, time)| *time == Some(Duration::ZERO)) {
+        return Err(ConfigError::Zero { setting });
+    }
     if plan.inline_limit > waits {
         return Err(ConfigError::InlineLimitTooLong { provider: name(), limit: plan.inline_limit, waits });
     }
@@ -77,6 +85,20 @@ mod tests {
         assert!(check(&Plan { inline_limit: waits, ..plan(&DASHA_BLACKBOX) }).is_ok());
         let late = Plan { inline_limit: waits + Duration::from_millis(1), ..plan(&DASHA_BLACKBOX) };
         assert!(matches!(check(&late), Err(ConfigError::InlineLimitTooLong { .. })));
+    }
+
+    #[test]
+    fn a_handler_must_have_time() {
+        let refused = |provider: &Provider, inline_limit| {
+            let checked = check(&Plan { inline_limit, ..plan(provider) });
+            let Err(ConfigError::Zero { setting }) = checked else { panic!("{checked:?}") };
+            setting
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(refused(&STRIPE, Duration::ZERO), "the inline limit");
+        assert_eq!(refused(&provider::STRIPE.waiting(Duration::ZERO), second), "what the sender waits");
+        let tools = provider::DASHA_BLACKBOX.waiting_for("ToolWebHookPayload", Duration::ZERO);
+        assert_eq!(refused(&tools, second), "what the sender waits for one event type");
     }
 
     #[test]
