@@ -16,8 +16,8 @@ use serde_json::Value;
 use tokio::{net::TcpListener, sync::mpsc};
 use tower_http::trace::TraceLayer;
 use tower_webhook::{
-    ConfigError, Delivery, SigningSecret, Webhook, provider, rate_limit::Quota, serve::Server,
-    store::MemoryClaims,
+    ConfigError, Delivery, SigningSecret, Webhook, defaults, provider, rate_limit::Quota, serve::Server,
+    stack::WebhookLayer, store::MemoryClaims,
 };
 
 /// What the rest of the application is told of a delivery.
@@ -37,19 +37,22 @@ async fn on_push(
     }
 }
 
-/// Apart from `main`, so that tests can call it.
-fn app(secret: SigningSecret, work: Work) -> Result<Router, ConfigError> {
-    let github = Webhook::from(provider::GITHUB)
+fn github(secret: SigningSecret) -> Result<WebhookLayer, ConfigError> {
+    Webhook::from(provider::GITHUB)
         .secret(secret)
         .quota_per_ip(Quota::per_minute(600))
         .idempotent(MemoryClaims::default())
-        .build()?;
-    Ok(Router::new()
+        .build()
+}
+
+/// Apart from `main`, so that tests can call it.
+fn app(github: WebhookLayer, work: Work) -> Router {
+    Router::new()
         // On the method route of one path: a mistyped path is still 404 and not a delivery.
         .route("/webhooks/github", post(on_push).layer(github))
         .route("/healthy", get(|| async { "ok" }))
         .layer(TraceLayer::new_for_http())
-        .with_state(work))
+        .with_state(work)
 }
 
 #[tokio::main]
@@ -65,12 +68,15 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
             );
         }
     });
-    let app = app(SigningSecret::from_env("WEBHOOK_SECRET")?, work)?;
+    let github = github(SigningSecret::from_env("WEBHOOK_SECRET")?)?;
+    let app = app(github.clone(), work);
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     let shutdown = async {
         let _ = tokio::signal::ctrl_c().await;
     };
     let drained = Server::new().serve(listener, app, shutdown).await?;
-    tracing::info!(?drained, "stopped");
+    // Handlers whose senders have gone may still run.
+    let unfinished = github.drain(defaults::DRAIN).await.under_claims;
+    tracing::info!(?drained, unfinished, "stopped");
     Ok(())
 }

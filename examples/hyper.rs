@@ -12,7 +12,7 @@ use http_body_util::Full;
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 use tower_webhook::{
-    SigningSecret, Verified,
+    SigningSecret, Verified, defaults,
     delivery::Claimed,
     idempotency::IdempotencyLayer,
     provider,
@@ -35,11 +35,12 @@ async fn on_event(request: Request<Verified<Claimed>>) -> Result<Response<Full<B
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let keys = KeyRing::new(SigningSecret::from_env("WEBHOOK_SECRET")?);
+    let idempotency = IdempotencyLayer::new(MemoryClaims::default());
     let service = ServiceBuilder::new()
         .layer(RenderLayer::problem_json())
         .layer(RateLimitLayer::per_client_ip(Quota::per_minute(600)))
         .layer(VerifyLayer::new(provider::GITHUB, keys)?)
-        .layer(IdempotencyLayer::new(MemoryClaims::default()))
+        .layer(idempotency.clone())
         .service_fn(on_event);
 
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
@@ -48,6 +49,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         let _ = tokio::signal::ctrl_c().await;
     };
     let drained = Server::new().serve(listener, service, shutdown).await?;
-    println!("{drained:?}");
+    // Handlers whose senders have gone may still run.
+    let unfinished = idempotency.drain(defaults::DRAIN).await;
+    println!("{drained:?}, {unfinished} handlers unfinished");
     Ok(())
 }

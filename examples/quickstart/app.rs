@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tower_webhook::{
     ConfigError, Delivery, Rejection, SigningSecret, Webhook,
     ack::{AckLayer, Backoff},
-    provider,
+    defaults, provider,
     rate_limit::Quota,
     stack::WebhookLayer,
     store::MemoryClaims,
@@ -114,13 +114,27 @@ fn dasha(secret: &SigningSecret) -> Result<WebhookLayer, ConfigError> {
     stack(Webhook::from(provider::DASHA_BLACKBOX), secret)?.acknowledge_first().build()
 }
 
+/// The stacks of the three routes, to be drained at the end: what they have acknowledged is in memory alone.
+pub struct Stacks([WebhookLayer; 3]);
+
+impl Stacks {
+    pub fn new(secret: &SigningSecret) -> Result<Self, ConfigError> {
+        Ok(Self([github(secret)?, stripe(secret)?, dasha(secret)?]))
+    }
+
+    pub async fn drain(&self) {
+        let [github, stripe, dasha] = self.0.each_ref().map(|stack| stack.drain(defaults::DRAIN));
+        tokio::join!(github, stripe, dasha);
+    }
+}
+
 /// The whole application.
-pub fn app(secret: &SigningSecret, journal: Journal) -> Result<Router, ConfigError> {
+pub fn app(Stacks([github, stripe, dasha]): &Stacks, journal: Journal) -> Router {
     let notes = journal.clone();
-    Ok(Router::new()
-        .route("/github", post(work).layer(github(secret)?))
-        .route("/stripe", post(work).layer(stripe(secret)?))
-        .route("/dasha", post(work).layer(dasha(secret)?))
+    Router::new()
+        .route("/github", post(work).layer(github.clone()))
+        .route("/stripe", post(work).layer(stripe.clone()))
+        .route("/dasha", post(work).layer(dasha.clone()))
         .layer(Extension(journal))
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             let notes = notes.clone();
@@ -132,5 +146,5 @@ pub fn app(secret: &SigningSecret, journal: Journal) -> Result<Router, ConfigErr
                 }
                 response
             }
-        })))
+        }))
 }

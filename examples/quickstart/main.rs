@@ -18,7 +18,10 @@ use std::{error::Error, process::ExitCode};
 use tokio::net::TcpListener;
 use tower_webhook::{SigningSecret, serve::Server};
 
-use crate::{app::Journal, scenarios::Stage};
+use crate::{
+    app::{Journal, Stacks},
+    scenarios::Stage,
+};
 
 const DEFAULT_SECRET: &str = "quickstart-secret";
 
@@ -40,7 +43,8 @@ async fn demonstrate() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     let journal = Journal::default();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let base = format!("http://{}", listener.local_addr()?);
-    let app = app::app(&secret, journal.clone())?;
+    let stacks = Stacks::new(&secret)?;
+    let app = app::app(&stacks, journal.clone());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(Server::new().serve(listener, app, async move {
         let _ = stopped.await;
@@ -51,6 +55,7 @@ async fn demonstrate() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
     table::print(&rows);
     drop(stop);
     server.await??;
+    stacks.drain().await;
 
     let failed = rows.iter().filter(|row| !row.as_promised).count();
     if failed == 0 {
@@ -68,11 +73,13 @@ async fn listen(address: &str) -> Result<ExitCode, Box<dyn Error + Send + Sync>>
     };
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{} for POST /github, /stripe and /dasha", listener.local_addr()?);
-    let app = app::app(&secret, Journal::default())?;
+    let stacks = Stacks::new(&secret)?;
+    let app = app::app(&stacks, Journal::default());
     Server::new()
         .serve(listener, app, async {
             let _ = tokio::signal::ctrl_c().await;
         })
         .await?;
+    stacks.drain().await;
     Ok(ExitCode::SUCCESS)
 }
