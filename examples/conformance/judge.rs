@@ -59,7 +59,10 @@ fn verifying(line: &Line, preset: Provider) -> Result<VerifyLayer, ConfigError> 
 pub async fn judge(line: &Line, preset: Provider) -> Result<Judgement, String> {
     let layer = match layer(line, preset) {
         Ok(layer) => layer,
-        Err(error) => return Ok(Judgement::reject(error)),
+        Err(error @ (ConfigError::MalformedSecret { .. } | ConfigError::EmptySecret { .. })) => {
+            return Ok(Judgement::reject(error));
+        }
+        Err(error) => return Err(error.to_string()),
     };
     let request = match line.request() {
         Ok(request) => request,
@@ -67,7 +70,7 @@ pub async fn judge(line: &Line, preset: Provider) -> Result<Judgement, String> {
         Err(error) => return Ok(Judgement::reject(error)),
     };
     if let Some(expected) = &line.response_body {
-        return Ok(handshake(&layer, request, expected).await);
+        return handshake(&layer, request, expected).await.map_err(|error| error.to_string());
     }
     let accept = service_fn(|request: Request<Verified<Fresh>>| async move {
         let id = request.body().delivery().id().map(ToString::to_string);
@@ -88,23 +91,24 @@ fn same(answer: &[u8], expected: &str) -> bool {
 }
 
 /// Sends a handshake, which is accepted when it is answered with this body.
-async fn handshake(verify: &VerifyLayer, request: Request<Bytes>, expected: &str) -> Judgement {
-    let (open, signed) = match (HandshakeLayer::new(verify), SignedHandshakeLayer::new(verify)) {
-        (Ok(open), Ok(signed)) => (open, signed),
-        (Err(error), _) | (_, Err(error)) => return Judgement::reject(error),
-    };
+async fn handshake(
+    verify: &VerifyLayer,
+    request: Request<Bytes>,
+    expected: &str,
+) -> Result<Judgement, ConfigError> {
+    let (open, signed) = (HandshakeLayer::new(verify)?, SignedHandshakeLayer::new(verify)?);
     let no_handshake = service_fn(|_: Request<Verified<Fresh>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let service = open.layer(verify.layer(signed.layer(no_handshake)));
     let Ok(response) = service.oneshot(request.map(Full::new)).await;
     let answer = response.extensions().get::<HandshakeAnswer>();
-    match (answer, response.extensions().get::<Rejection>()) {
+    Ok(match (answer, response.extensions().get::<Rejection>()) {
         (Some(answer), _) if same(answer.body(), expected) => {
             Judgement { answer: Answer::Accept, reason: "answered".to_owned() }
         }
         (Some(answer), _) => Judgement::reject(String::from_utf8_lossy(answer.body())),
         (None, Some(rejection)) => Judgement::reject(rejection),
         (None, None) => Judgement::reject("it was taken for a delivery"),
-    }
+    })
 }

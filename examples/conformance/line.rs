@@ -126,6 +126,12 @@ impl Line {
             ("paypal", "paypal-rsa-crc32") => provider::PAYPAL,
             #[cfg(feature = "remote-keys")]
             ("plaid", "plaid-jwt-es256") => provider::PLAID,
+            ("gitlab", "standard-webhooks-v1") => provider::GITLAB_SIGNED,
+            // Schemes that many providers share: which of them it is, the preset of the provider's name knows.
+            (name, "plain-hex" | "plain-base64" | "static-token" | "standard-webhooks-v1") => {
+                let (_, preset) = provider::all().iter().find(|(known, _)| *known == name)?;
+                preset.clone()
+            }
             _ => return None,
         })
     }

@@ -6,7 +6,8 @@
 //!
 //! Each line of a file is one request: see `tests/vectors/README.md`. Prints each disagreement and the counts for each
 //! provider, then `N passed, N failed, N skipped`. Skipped are schemes that are not built in (some need a feature:
-//! `--all-features`), and lines of the tier `quirk` whose answer differs: both are listed. Exits 1 if any line failed.
+//! `--all-features`), and lines of the tier `quirk` whose answer differs: both are listed. Exits 1 if any line failed; one
+//! that cannot be read has.
 
 mod judge;
 mod line;
@@ -36,8 +37,15 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
         for (number, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
             let place = format!("{file}:{}", number + 1);
-            let line: Line = serde_json::from_str(text).map_err(|error| format!("{place}: {error}"))?;
-            weigh(&line, &place, counts.entry(line.provider.clone()).or_default()).await?;
+            match serde_json::from_str::<Line>(text) {
+                Ok(line) => {
+                    weigh(&line, &place, counts.entry(line.provider.clone()).or_default()).await;
+                }
+                Err(error) => {
+                    println!("FAILED {place}: {error}");
+                    counts.entry("(unreadable)".to_owned()).or_default().failed += 1;
+                }
+            }
         }
     }
     println!();
@@ -52,21 +60,28 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(if all.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn weigh(line: &Line, place: &str, count: &mut Count) -> Result<(), Box<dyn Error>> {
+async fn weigh(line: &Line, place: &str, count: &mut Count) {
     let Some(preset) = line.preset() else {
         println!("skipped {}: the scheme {} of {} is not built in", line.id, line.scheme, line.provider);
         count.skipped += 1;
-        return Ok(());
+        return;
     };
     if let Some(feature) = preset.scheme().missing_feature() {
         println!("skipped {}: {} needs the feature {feature}", line.id, line.provider);
         count.skipped += 1;
-        return Ok(());
+        return;
     }
-    let judged = judge::judge(line, preset).await.map_err(|error| format!("{place}: {error}"))?;
+    let judged = match judge::judge(line, preset).await {
+        Ok(judged) => judged,
+        Err(error) => {
+            println!("FAILED {}, at {place}: {error}", line.id);
+            count.failed += 1;
+            return;
+        }
+    };
     if judged.answer == line.expect {
         count.passed += 1;
-        return Ok(());
+        return;
     }
     let disagreement = format!(
         "{}: we {:?} ({}), the SDK {:?}s ({})",
@@ -79,5 +94,4 @@ async fn weigh(line: &Line, place: &str, count: &mut Count) -> Result<(), Box<dy
         println!("FAILED {disagreement}");
         count.failed += 1;
     }
-    Ok(())
 }
