@@ -25,8 +25,8 @@ pub(super) struct Gates {
 }
 
 impl Gates {
-    /// Method, client ip, allowlist and quota, in this order. Tells how much of the quota is left, where the response says
-    /// so. The client is looked for first, which refuses nobody: the log of every refusal names it.
+    /// Client ip, method, allowlist and quota, in this order. Tells how much of the quota is left, where the response says
+    /// so. To look for the client refuses nobody, and the log of every refusal names it.
     pub(super) fn before_verification<B>(&self, request: &mut Request<B>) -> Result<Option<u32>, Rejection> {
         Gate::<B>::admit(&**self.client_ip.gate(), request)?;
         if !self.methods.contains(request.method()) {

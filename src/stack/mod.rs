@@ -6,7 +6,7 @@
 //! 2. its client's address is in the allowlist, where there is one; otherwise 403;
 //! 3. that address is within its quota, where there is one; otherwise 429;
 //! 4. it is no handshake that comes without a signature; otherwise it is answered;
-//! 5. it [verifies](crate::verify); otherwise 401, 413, 415 or 503;
+//! 5. it [verifies](crate::verify); otherwise 401, 400, 413, 415 or 503;
 //! 6. its tenant, or the endpoint, is within its quota, where there is one; otherwise 429;
 //! 7. it is no signed handshake; otherwise it is answered;
 //! 8. it is no duplicate, where deliveries are [idempotent](Webhook::idempotent); otherwise it gets the first one's answer.
