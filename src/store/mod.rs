@@ -105,11 +105,6 @@ impl Gathered {
         self.digest.update(&self.bytes[..self.length]);
         self.length = 0;
     }
-
-    fn finish(mut self) -> [u8; 32] {
-        self.pass_on();
-        self.digest.finalize().into()
-    }
 }
 
 impl ClaimKey {
@@ -119,7 +114,9 @@ impl ClaimKey {
         for part in parts {
             gathered.part(part);
         }
-        Self(gathered.finish())
+        gathered.pass_on();
+        // Not by a method that takes all of it: the bytes would be copied along.
+        Self(gathered.digest.finalize().into())
     }
 
     /// The key of a delivery; `None` when it has no id and is never deduplicated.
