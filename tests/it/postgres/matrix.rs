@@ -10,7 +10,7 @@ use tower_webhook::{inbox::Inbox, store::InboxStore};
 use super::{builder, fresh, url_through};
 use crate::support::{
     disk::SmallDisk,
-    matrix::{BUDGET, claims_survive, inbox_starts_late, inbox_survives},
+    matrix::{BUDGET, Sending, claims_survive, inbox_starts_late, inbox_survives},
     postgres::{Postgres, fresh_schema, shared},
     proxy::CuttingProxy,
 };
@@ -80,26 +80,28 @@ async fn paused() {
 async fn claims_down_in_the_middle() {
     let server = server().await;
     let store = fresh(&server).budget(BUDGET).open().await.expect("it opens");
-    claims_survive("claims, Postgres down", store, || be_down(&server)).await;
+    claims_survive("claims, Postgres down", store, |_: &Sending| be_down(&server)).await;
 }
 
 async fn claims_paused() {
     let server = server().await;
     let store = fresh(&server).budget(BUDGET).open().await.expect("it opens");
-    claims_survive("claims, Postgres paused", store, || be_paused(&server)).await;
+    claims_survive("claims, Postgres paused", store, |_: &Sending| be_paused(&server)).await;
 }
 
 async fn claims_read_only() {
     let server = server().await;
     let store = fresh(&server).budget(BUDGET).open().await.expect("it opens");
-    claims_survive("claims, Postgres read-only", store, || be_read_only(&server)).await;
+    claims_survive("claims, Postgres read-only", store, |_: &Sending| be_read_only(&server)).await;
 }
 
 async fn claims_reset_after_their_commits() {
     let proxy = CuttingProxy::start(shared().port()).await;
     let builder = builder(&url_through(&proxy)).schema(fresh_schema()).budget(BUDGET).notify(false);
-    claims_survive("claims, Postgres reset after COMMIT", builder.open().await.unwrap(), || reset(&proxy))
-        .await;
+    claims_survive("claims, Postgres reset after COMMIT", builder.open().await.unwrap(), |_: &Sending| {
+        reset(&proxy)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,7 +158,11 @@ async fn claims_full() {
     let schema = fresh_schema();
     let store = builder(&server.url("postgres")).schema(schema.clone()).budget(BUDGET).open().await.unwrap();
     move_tables(&server, &disk, &schema, &["claims"]).await;
-    claims_survive("claims, Postgres full", store, || be_full(&disk)).await;
+    claims_survive("claims, Postgres full", store, async |sending: &Sending| {
+        sending.until_refused(|| disk.fill()).await;
+        be_full(&disk).await;
+    })
+    .await;
     drop(server);
 }
 

@@ -8,7 +8,7 @@ use tower_webhook::{inbox::Inbox, store::SqliteStore};
 #[cfg(unix)]
 use crate::support::disk::SmallDisk;
 use crate::support::{
-    matrix::{claims_survive, inbox_starts_late, inbox_survives},
+    matrix::{Sending, claims_survive, inbox_starts_late, inbox_survives},
     scratch::Scratch,
 };
 
@@ -47,7 +47,7 @@ async fn claims_paused() {
     let scratch = Scratch::new();
     let path = scratch.file("claims.db");
     let store = SqliteStore::open(&path).expect("opens");
-    claims_survive("claims, SQLite held by another process", store, || be_held(&path)).await;
+    claims_survive("claims, SQLite held by another process", store, |_: &Sending| be_held(&path)).await;
 }
 
 /// What an outage is to a file: what it had is not there.
@@ -83,7 +83,11 @@ async fn claims_full() {
         return;
     };
     let store = SqliteStore::open(disk.path().join("claims.db")).expect("opens");
-    claims_survive("claims, SQLite full", store, || be_full(&disk)).await;
+    claims_survive("claims, SQLite full", store, async |sending: &Sending| {
+        sending.until_refused(|| disk.fill()).await;
+        be_full(&disk).await;
+    })
+    .await;
 }
 
 #[cfg(unix)]

@@ -94,6 +94,17 @@ impl Sending {
     }
 
     /// Waits for what is on its way. Returns what was accepted, and how long the longest answer took.
+    /// Does this again and again until a delivery is refused: a store may have room in what it has taken before.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub async fn until_refused(&self, again: impl Fn()) {
+        let (begun, before) = (Instant::now(), self.refused());
+        while self.refused() == before {
+            assert!(begun.elapsed() < PATIENCE, "nobody is refused");
+            again();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub async fn stop(self) -> (HashSet<String>, Duration) {
         self.over.fetch_add(1, Ordering::SeqCst);
         let longest = self.senders.join_all().await.into_iter().max().unwrap_or_default();
@@ -238,7 +249,7 @@ pub async fn inbox_starts_late<E: fmt::Debug>(
     not(any(feature = "postgres", feature = "sqlite")),
     expect(dead_code, reason = "Redis has a quota beside it")
 )]
-pub async fn claims_survive(what: &str, store: impl ClaimStore, upset: impl AsyncFnOnce()) {
+pub async fn claims_survive(what: &str, store: impl ClaimStore, upset: impl AsyncFnOnce(&Sending)) {
     let runs: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
     let seen = Arc::clone(&runs);
     let handler = service_fn(move |request: Request<Verified>| {
@@ -252,7 +263,7 @@ pub async fn claims_survive(what: &str, store: impl ClaimStore, upset: impl Asyn
     let mut sending = Sending::start(&server);
     sending.accepts(20).await;
     let before = sending.refused();
-    upset().await;
+    upset(&sending).await;
     assert!(sending.refused() > before, "{what}: nobody noticed");
     sending.accepts(20).await;
     let (accepted, longest) = sending.stop().await;
