@@ -2,9 +2,8 @@
 //! payload in anything that it shows.
 
 use std::{
-    future::Future,
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    pin::Pin,
+    task::{Context, Poll},
     time::{Duration, SystemTime},
 };
 
@@ -25,7 +24,7 @@ use tower_webhook::{
 };
 
 use super::support::{
-    claims::{Act, Handler, text},
+    claims::{Act, Handler, leave_after, text},
     github,
     net::Log,
 };
@@ -56,13 +55,6 @@ impl Body for Dribbling {
 fn dribbling(id: &str) -> Request<Dribbling> {
     let (head, _) = github::delivery("/", id, "{}").into_parts();
     Request::from_parts(head, Dribbling { rest: Bytes::from_static(b"{}"), waits: false })
-}
-
-/// Polls so often, then leaves. Says whether the answer came first.
-fn leave_after<F: Future>(polls: usize, future: F) -> bool {
-    let mut future = pin!(future);
-    let mut cx = Context::from_waker(Waker::noop());
-    (0..polls).any(|_| future.as_mut().poll(&mut cx).is_ready())
 }
 
 /// Lets everything run that can.

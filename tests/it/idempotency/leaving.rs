@@ -1,26 +1,13 @@
 //! Clients that leave, at every point where they can.
 
-use std::{
-    future::Future,
-    pin::pin,
-    sync::Arc,
-    task::{Context, Waker},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use tokio_util::task::TaskTracker;
 use tower::{Layer, ServiceExt};
 use tower_webhook::{Rejection, idempotency::IdempotencyLayer, store::MemoryClaims};
 
-use crate::support::claims::{Act, Handler, Scripted, clock, request, until};
-
-/// Polls so often, then leaves. Says whether the answer came first.
-fn leave_after<F: Future>(polls: usize, future: F) -> bool {
-    let mut future = pin!(future);
-    let mut cx = Context::from_waker(Waker::noop());
-    (0..polls).any(|_| future.as_mut().poll(&mut cx).is_ready())
-}
+use crate::support::claims::{Act, Handler, Scripted, clock, leave_after, request, until};
 
 async fn finish(tasks: &TaskTracker) {
     tasks.close();

@@ -4,12 +4,12 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::{Duration, SystemTime},
 };
 
@@ -53,6 +53,13 @@ pub(crate) fn of_tenant(tenant: &'static str, id: &str) -> Request<Verified<Fres
 
 pub(crate) fn key(id: &str) -> ClaimKey {
     ClaimKey::of_delivery(&delivery("push", id, b"{}")).expect("it has an id")
+}
+
+/// Polls so often, then leaves, as a client does. Says whether the answer came first.
+pub(crate) fn leave_after<F: Future>(polls: usize, future: F) -> bool {
+    let mut future = pin!(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    (0..polls).any(|_| future.as_mut().poll(&mut cx).is_ready())
 }
 
 /// Lets other tasks run until `done`, within bounds.
